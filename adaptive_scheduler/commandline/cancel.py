@@ -57,14 +57,15 @@ def _cancel_some(folder: RunFolder, typed: list[str], tag: str | None, dry_run: 
 
 
 def _cancel_all(folder: RunFolder, dry_run: bool) -> None:
-    from adaptive_scheduler.commandline.output.ending import how_it_ended, leaving, wait_for_jobs
+    from adaptive_scheduler.commandline.output.ending import leaving, wait_for_jobs
     from adaptive_scheduler.runs.manager_client import ManagerClient
     from adaptive_scheduler.runs.run import Run
+    from adaptive_scheduler.runs.views import render
 
     with ManagerClient(folder) as client:
         before = client.snapshot("none")
     if before.over and not before.jobs:
-        print_line(f"Nothing to cancel: {how_it_ended(before)}.")
+        print_line(f"Nothing to cancel: {render.how_it_ended(before)}.")
         return
     if dry_run:
         jobs = f", {counted(len(before.jobs), 'job')} told to end" if before.jobs else ""

@@ -77,11 +77,11 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
     if_dead : bool
         Resume it only if its manager has died.
     """
-    from adaptive_scheduler.commandline.output.ending import how_it_ended
+    from adaptive_scheduler.runs.views import render
 
     cancelled = run.phases.get("cancelled", 0)
     if run.over and (if_dead or not (cancelled or run.jobs)):
-        return how_it_ended(run)
+        return render.how_it_ended(run)
     if run.alive and (if_dead or not (cancelled or run.is_held)):
         return f"its manager runs on {run.manager}"
     return ""

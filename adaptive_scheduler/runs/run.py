@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.explanation import Explanation
+from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, optional_seconds, seconds
 from adaptive_scheduler.errors import AdaptiveSchedulerError, DataFileError, InputError, RunError
@@ -35,6 +36,7 @@ from adaptive_scheduler.runs.start.plan import CheckedRun
 from adaptive_scheduler.runs.start.prepare import make_config
 from adaptive_scheduler.runs.start.previous_run import match_rows
 from adaptive_scheduler.runs.views import notebook, render, status
+from adaptive_scheduler.runs.views.live.while_waiting import WaitView
 from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
 
 if TYPE_CHECKING:
@@ -159,10 +161,14 @@ class Run:
         Returns
         -------
         int
-            How many learners were cancelled; those that had ended before are left out.
+            How many learners were cancelled; those that had ended before are left out. If all
+            had, a printed line says so.
         """
         self._must_have_started()
-        return change_run.cancel(self._viewer)
+        n = change_run.cancel(self._viewer)
+        if not n:
+            self._say_if_over("cancel")
+        return n
 
     def cancel_items(self, places: Sequence[int]) -> int:
         """End these learners alone, and return how many had not ended before."""
@@ -174,10 +180,21 @@ class Run:
         Returns
         -------
         int
-            How many cancelled learners are queued again.
+            How many cancelled learners are queued again. If all had ended, a printed line says
+            so.
         """
         self._must_have_started()
-        return change_run.resume(self._viewer)
+        n = change_run.resume(self._viewer)
+        if not n:
+            self._say_if_over("resume")
+        return n
+
+    def _say_if_over(self, what: str) -> None:
+        now = self._viewer.snapshot("none")
+        if now.over and not now.jobs:
+            again = now.phases.get(Phase.FAILED) and what == "resume"
+            advice = " retry() runs the failed ones again." if again else ""
+            print(f"Nothing to {what}: {render.how_it_ended(now)}.{advice}")
 
     def retry(self, learners: Any = None) -> int:
         """Run learners again with the functions and the goal of this object.
@@ -312,13 +329,18 @@ class Run:
         self._must_have_started()
         notebook.show(self.folder, self.snapshot, seconds(interval, "interval"))
 
-    def wait(self, timeout: TimeLike | None = None) -> RunSnapshot:
+    def wait(self, timeout: TimeLike | None = None, progress: bool = True) -> RunSnapshot:
         """Wait until every learner has ended and no job is left.
+
+        How far the run is appears on stderr: in a terminal it moves, elsewhere a line is printed
+        now and then.
 
         Parameters
         ----------
         timeout : float, str or timedelta, optional
             Give up after this time; a number is seconds.
+        progress : bool
+            Show how far the run is.
 
         Returns
         -------
@@ -334,28 +356,31 @@ class Run:
         """
         patience = optional_seconds(timeout, "timeout", zero=True)
         deadline = None if patience is None else time.monotonic() + patience
-        while (end := self._ended()) is None:
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"not over after {patience:g} s: {self.status().text}")
-            time.sleep(_POLL)
-        return end
+        with WaitView() as view:
+            while not _is_end(now := self._still_waiting()):
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"not over after {patience:g} s: {self.status().text}")
+                if progress:
+                    view.show(now)
+                time.sleep(_POLL)
+            view.end(now)
+        return now
 
     def __await__(self) -> Generator[Any, None, RunSnapshot]:
         return self._wait().__await__()
 
     async def _wait(self) -> RunSnapshot:
-        while (end := await asyncio.to_thread(self._ended)) is None:
+        while not _is_end(now := await asyncio.to_thread(self._still_waiting)):
             await asyncio.sleep(_POLL)
-        return end
+        return now
 
-    def _ended(self) -> RunSnapshot | None:
+    def _still_waiting(self) -> RunSnapshot:
+        """Return how it stands; RunError if it would not end by itself."""
         now = self.snapshot()
-        if now.over:
-            return None if now.alive else now
         word = status.word_of(now)
         if word == status.HELD or (word == status.DEAD and not self._viewer.lives()):
             raise RunError(f"{self.folder.home}: {status.status_of(now)!r}")
-        return None
+        return now
 
     # ------------------------------------------------------------------------- results
 
@@ -419,3 +444,7 @@ class Run:
         except DataFileError as error:  # the other learners are loaded
             warnings.warn(f"to_dataframe: {error}", stacklevel=2)
         return load_data.to_dataframe(self.learners, self.fnames, names)
+
+
+def _is_end(now: RunSnapshot) -> bool:
+    return now.over and not now.alive

@@ -37,7 +37,7 @@ def test_the_notebook_is_committed_without_outputs() -> None:
 
 @pytest.mark.mpi
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_notebook_runs_from_top_to_bottom_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +46,7 @@ def test_the_notebook_runs_from_top_to_bottom_twice(
     shutil.copytree(ROOT / "examples", folder / "examples")
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH", str(tmp_path / "batch system"))
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCALBATCH_IDLE", "1")
-    check(executed(folder))  # expected: 35 s
+    check(executed(folder))  # expected: 35 s; 200 s where 20 programs share 2 cores
     again = executed(folder)  # "Restart & Run All": 10 s
     check(again)
     assert "1 learners that were done go on: the data of 1 are gone" in printed(again)
@@ -75,7 +75,7 @@ def execute(kernel: Any, cell: Any) -> None:
         if message["msg_type"] in ("stream", "display_data", "execute_result"):
             cell.outputs.append(output_from_msg(message))
 
-    reply = kernel.execute_interactive(cell.source, timeout=250, output_hook=keep)["content"]
+    reply = kernel.execute_interactive(cell.source, timeout=500, output_hook=keep)["content"]
     assert reply["status"] == "ok", "\n".join(reply["traceback"])
 
 

@@ -105,7 +105,7 @@ class Machine:
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stdout + done.stderr
         answer = json.loads(done.stdout)
-        assert answer["schema"] == 1
+        assert answer["schema_version"] == 1
         return Said(done.returncode, answer["checks"])
 
     def environment(self) -> Mapping[str, str]:

@@ -115,7 +115,18 @@ class PseudoTerminal:
         return self.process.returncode
 
     def is_restored(self) -> bool:
-        """Whether the terminal is as before: its modes, the cursor, the ordinary screen, no mouse."""
+        """Whether the terminal is as before: its modes, the cursor, the ordinary screen, no mouse.
+
+        What a program has written last may come after its end, so it is waited for.
+        """
+        end = time.monotonic() + PATIENCE
+        while not self._looks_restored():
+            if time.monotonic() > end:
+                return False
+            self.read()
+        return True
+
+    def _looks_restored(self) -> bool:
         last = {
             mode: self.written.rfind(b"\x1b[?" + mode + b"l")
             > self.written.rfind(b"\x1b[?" + mode + b"h")

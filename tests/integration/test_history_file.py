@@ -9,6 +9,7 @@ import pytest
 
 from adaptive_scheduler.core.history.core_use import core_use
 from adaptive_scheduler.core.history.records import How
+from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import history_file, journal
 from adaptive_scheduler.io.storage.history_file import read_history
 from adaptive_scheduler.io.storage.read_only import put_aside
@@ -129,3 +130,16 @@ def test_the_history_of_a_database_that_is_put_aside_goes_with_it(run: PastRun) 
 def test_it_is_private(run: PastRun) -> None:
     work(run, checkpoints=True)
     assert run.folder.history.stat().st_mode & 0o077 == 0
+
+
+def test_files_that_go_again_and_again_are_an_error_with_a_name(
+    run: PastRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(run)
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("a checkpoint deleted it")
+
+    monkeypatch.setattr(history_file, "_read_file", gone)
+    with pytest.raises(FileError, match="Ask again"):
+        read_history(run.folder)

@@ -291,7 +291,9 @@ def wait_for_type(talk: ClientConnection, kind: str) -> dict[str, Any]:
     return dict(answer)
 
 
-@pytest.mark.parametrize("message", ["no json", "[]", "{", b"\x00\xff", "x" * 2_000_000])
+@pytest.mark.parametrize(
+    "message", ["no json", "[]", "{", b"\x00\xff", "x" * 2_000_000, '{"a":' * 100_000]
+)
 def test_what_is_no_message_ends_that_page_alone(
     server: WebServer, cookie: str, key: str, message: str | bytes
 ) -> None:

@@ -90,7 +90,7 @@ def test_warnings_do_not_count_and_what_nobody_knows_does() -> None:
 
 def test_json_says_what_it_is() -> None:
     value = as_json_value([wrong("no-batch-system")])
-    assert (value["schema"], value["ok"]) == (1, False)
+    assert (value["schema_version"], value["ok"]) == (1, False)
     (one,) = value["checks"]  # type: ignore[misc]
     documented = set(re.findall(r"`checks\[\]\.(\w+)`", page.DOCUMENT.read_text()))
     assert set(one) == documented

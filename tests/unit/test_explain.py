@@ -525,7 +525,7 @@ def test_a_paragraph_names_the_first_with_its_remedy_and_the_others() -> None:
         "Task 7 (fit) is queued: pool p is full. What to do: give max_jobs= more. Also: job 3 is in use."
     )
     data = found.to_dict()
-    assert data["schema"] == 1
+    assert data["schema_version"] == 1
     assert data["cause"] == "max_jobs"
     assert data["reasons"] == [
         {"cause": "max_jobs", "text": "pool p is full", "remedy": "give max_jobs= more"},

@@ -24,6 +24,10 @@ def test_all_names_of_theirs_are_in_it():
     assert {owner for owner in owners if f"`{owner}` | " not in TEXT} == set()
 
 
+def test_no_name_is_missing_without_a_word_what_to_use():
+    assert compat.MISSING not in TEXT.partition(compat.BEGIN)[2]
+
+
 def test_what_is_said_by_hand_is_of_names_that_there_are():
     by_hand = compat.INSTEAD.keys() | compat.BEHAVES
     assert by_hand <= THEIRS.keys()

@@ -316,6 +316,8 @@ def test_srun_kills_a_step_whose_rank_died_and_mpiexec_gets_no_options() -> None
      ("BadConstraints", "--constraint"), ("AssocMaxWallDurationPerJobLimit", "walltime="),
      ("QOSMaxCpuPerJobLimit", "cores="), ("AssocMaxCpuMinutesPerJobLimit", "walltime="),
      ("InvalidQOS", "--qos"), ("AccountNotAllowed", "--account"),
+     ("Job's account not known, so it can't use this partition", "--account"),
+     ("Job's_QOS_not_permitted_to_use_this_partition_(a_allows_b_not_c)", "--qos"),
      ("JobHeldAdmin", "scontrol release"), ("launch failed requeued held", "scontrol release")],
 )  # fmt: skip
 def test_reasons_for_which_a_job_never_starts(reason: str, word: str) -> None:

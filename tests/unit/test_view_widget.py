@@ -87,6 +87,70 @@ def test_an_error_of_the_view_is_told_and_does_not_end_it(
     watcher.end()
 
 
+class Deaf(Front):
+    """A connection that fails at times, as that of a kernel does."""
+
+    fails = False
+
+    def __call__(self, view: str, message: dict[str, Any]) -> None:
+        if self.fails:
+            raise OSError("not connected")
+        super().__call__(view, message)
+
+
+def test_what_could_not_be_sent_is_said_again(folder: RunFolder) -> None:
+    front, before = Deaf(), threads()
+    watcher = Watcher(folder, 0.05, front, may_change=True)
+    watcher.put("a", {"type": "hello"})
+    wait_until(lambda: front.kinds("a") == ["summary"])
+    looks = CountedLooks(watcher)
+    front.fails = True
+    watcher.put("a", {"type": "hello"})  # what it is answered is lost
+    looks.wait_for(2)
+    front.fails = False
+    wait_until(lambda: front.kinds("a") == ["summary", "summary"])
+    watcher.end()
+    wait_until(lambda: threads() == before)
+
+
+class CountedLooks:
+    """How often the watcher has looked since."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.n, self._look = 0, watcher._look
+        watcher._look = self  # type: ignore[method-assign,assignment]
+
+    def __call__(self, view: str, session: Any) -> None:
+        self.n += 1
+        self._look(view, session)
+
+    def wait_for(self, n: int) -> None:
+        wanted = self.n + n
+        wait_until(lambda: self.n >= wanted)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced_when_a_view_speaks(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead(BaseException):
+        """Passes what catches errors."""
+
+    def die(*_: object) -> None:
+        raise Dead
+
+    front, before = Front(), threads()
+    watcher = Watcher(folder, 0.05, front, may_change=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(watcher, "_take", die)
+        watcher.put("a", {"type": "hello"})
+        wait_until(lambda: threads() == before)
+    watcher.put("a", {"type": "hello"})
+    wait_until(lambda: front.kinds("a") == ["summary"])
+    watcher.end()
+    wait_until(lambda: threads() == before)
+
+
 def test_a_widget_holds_its_files(folder: RunFolder) -> None:
     widget = RunWidget(folder, 1.0, may_change=False)
     assert "export default" in str(widget._esm)

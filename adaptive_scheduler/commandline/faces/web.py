@@ -29,8 +29,8 @@ def web(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="A run, or a folder: then all runs of yours below it. Default: below the current "
-            "folder.",
+            help="A run, or a folder: then all runs of yours below it, be it only one. Default: "
+            "the current folder.",
             metavar="RUN|FOLDER",
             readable=False,
         ),

@@ -78,19 +78,10 @@ def leaving(kind: str) -> str:
     return "end what they run" if kind == TASK else "save their data and end"
 
 
-def how_it_ended(last: Snapshot) -> str:
-    """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
-    phases = render.phases(last).plain.strip().replace("  ", ", ")
-    if not last.total:
-        return f"it has no {last.kind}s yet"
-    who = f"the {last.kind} has" if last.total == 1 else f"all {last.total} {last.kind}s have"
-    return f"{who} ended: {phases}"
-
-
 def wait_for_jobs(run: Run) -> None:
     """Wait until the last job of a cancelled run has left the queue."""
     try:
-        run.wait(timeout=_LEAVING)
+        run.wait(timeout=_LEAVING, progress=False)
         print_line("Nothing is left in the queue. Data and database are kept.")
     except TimeoutError:
         jobs = len(run.snapshot("none").jobs)

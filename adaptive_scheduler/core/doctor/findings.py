@@ -123,7 +123,7 @@ def count_by_level(findings: Iterable[Finding]) -> dict[Level, int]:
 def as_json_value(findings: Sequence[Finding]) -> dict[str, object]:
     """Return plain data for programs, see docs/doctor.md."""
     return {
-        "schema": SCHEMA,
+        "schema_version": SCHEMA,
         "ok": exit_is_good(findings),
         "checks": [
             {

@@ -60,7 +60,7 @@ class Explanation(msgspec.Struct, frozen=True):
     def to_dict(self) -> dict[str, object]:
         """Plain data, as ``explain --json`` prints them."""
         return {
-            "schema": SCHEMA, "kind": self.kind, "id": self.id, "name": self.name,
+            "schema_version": SCHEMA, "kind": self.kind, "id": self.id, "name": self.name,
             "state": self.state, "cause": self.cause, "text": self.text,
             "reasons": [msgspec.to_builtins(one) for one in self.reasons],
         }  # fmt: skip

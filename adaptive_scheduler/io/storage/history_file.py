@@ -44,7 +44,10 @@ def read_history(folder: RunFolder) -> RunHistory:
     ------
     DatabaseError
         The run's database cannot be read.
+    FileError
+        Checkpoints replaced its files again and again while they were read.
     """
+    history = None
     for _ in range(_TRIES):
         before = files.identity(folder.history)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
@@ -53,6 +56,12 @@ def read_history(folder: RunFolder) -> RunHistory:
                 _take_segments(folder, history, journal.segments(folder))
             if files.identity(folder.history) == before:
                 return history
+    if history is None:
+        raise FileError(
+            folder.journals,
+            f"its segments were deleted while they were read, {_TRIES} times in a row. "
+            "Ask again in a moment.",
+        )
     return history
 
 

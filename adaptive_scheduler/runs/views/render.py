@@ -43,7 +43,7 @@ def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
 
     What people look for comes first: how far it is, then learners or tasks, then jobs.
     """
-    parts: list[RenderableType] = [headline(snapshot), progress(snapshot), *notes(snapshot)]
+    parts: list[RenderableType] = [in_short(snapshot)]
     if snapshot.kind == TASK:
         return Group(*parts, *_about_tasks(snapshot, rows))
     if snapshot.items:
@@ -51,6 +51,20 @@ def overview(snapshot: Snapshot, rows: int | None = 20) -> Group:
     if snapshot.jobs:
         parts.append(jobs_table(snapshot, rows))
     return Group(*parts)
+
+
+def in_short(snapshot: Snapshot) -> Group:
+    """How far a run is, without tables."""
+    return Group(headline(snapshot), progress(snapshot), *notes(snapshot))
+
+
+def how_it_ended(last: Snapshot) -> str:
+    """``all 3 learners have ended: 2 done, 1 failed``, or ``the learner has ended: 1 done``."""
+    counts = phases(last).plain.strip().replace("  ", ", ")
+    if not last.total:
+        return f"it has no {last.kind}s yet"
+    who = f"the {last.kind} has" if last.total == 1 else f"all {last.total:,} {last.kind}s have"
+    return f"{who} ended: {counts}"
 
 
 def _about_tasks(snapshot: Snapshot, rows: int | None) -> list[RenderableType]:

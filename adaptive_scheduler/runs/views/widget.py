@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +25,8 @@ _BYE = "bye"
 MIME = "application/vnd.jupyter.widget-view+json"
 #: Sends a message to one of the places where a widget is shown.
 Send = Callable[[str, Message], None]
+
+log = logging.getLogger(__name__)
 
 
 class RunWidget(anywidget.AnyWidget):
@@ -93,7 +97,8 @@ class Watcher:
         with self._wake:
             self._incoming.append((view, message))
             self._wake.notify()
-            if self._thread is None and not self._is_over:
+            is_there = self._thread is not None and self._thread.is_alive()
+            if not is_there and not self._is_over:
                 self._thread = threading.Thread(target=self._run, name="run view", daemon=True)
                 self._thread.start()
 
@@ -121,12 +126,19 @@ class Watcher:
         self._source.close()
 
     def _guard(self, view: str, what: Callable[[], None]) -> None:
-        """Do something for one view; whatever is wrong with it is told there, and the others go on."""
+        """Do something for one view; whatever is wrong with it is told there, and the others go on.
+
+        What could not be sent is said again: else the view would show for ever what was before.
+        """
         try:  # the top of a thread
             what()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            log.debug("A view of a run has failed", exc_info=True)
+            if view in self._sessions:
+                self._sessions[view].say_all_again()
             text = f"This view met an error of its own: {type(error).__name__}: {error}"
-            self._send(view, {"type": "error", "request": 0, "text": text})
+            with suppress(Exception):  # sending it may be what has failed
+                self._send(view, {"type": "error", "request": 0, "text": text})
 
     def _take(self, view: str, message: Message) -> None:
         if message.get("type") == _BYE:

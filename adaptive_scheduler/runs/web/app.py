@@ -140,7 +140,7 @@ async def _listen(socket: WebSocket, talk: BrowserTalk) -> None:
             talk.put(msgspec.json.decode(await socket.receive_text(), type=dict))
     except (WebSocketDisconnect, KeyError):  # the second: bytes in place of text
         return
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # the second: nested too deeply
         await socket.close(1003)
 
 

@@ -64,7 +64,8 @@ RESULT_UNKNOWN = re.compile(
 
 #: Reasons for which a waiting job will not start by itself, and what to do. Sites with
 #: EnforcePartLimits=NO (slurm.conf(5)) accept such jobs. The first pattern that matches counts.
-#: Sources: squeue(1), JOB REASON CODES, and https://slurm.schedmd.com/job_reason_codes.html.
+#: Sources: squeue(1), JOB REASON CODES, and https://slurm.schedmd.com/job_reason_codes.html. In
+#: place of a code squeue shows a sentence if there is one, with blanks or underscores.
 NEVER_STARTS = tuple(
     (re.compile(words), remedy)
     for words, remedy in {
@@ -84,9 +85,9 @@ NEVER_STARTS = tuple(
             "gpus= or cores_per_node=",
         r"(Assoc|QOS)Max\w*(PerJob|PerNode)|MaxMemPerLimit":
             "it asks for more than one job may have: give fewer cores=, nodes=, memory= or gpus=",
-        r"AccountNotAllowed|InvalidAccount":
+        r"AccountNotAllowed|InvalidAccount|Job's.account.not.(known|permitted)":
             "its account may not use this partition: give another --account in extra_scheduler=",
-        r"QOSNotAllowed|InvalidQOS":
+        r"QOSNotAllowed|InvalidQOS|Job's.QOS.not.(known|permitted)":
             "its QOS may not be used here: give another --qos in extra_scheduler=",
         r"DependencyNeverSatisfied":
             "it depends on a job that failed: remove --dependency from extra_scheduler=",

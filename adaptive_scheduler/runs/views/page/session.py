@@ -120,6 +120,12 @@ class ViewSession:
 
     # ----------------------------------------------------------------------- news
 
+    def say_all_again(self) -> None:
+        """Forget what the front end was told: a message to it may have been lost."""
+        self._shown.summary = self._shown.rows = self._shown.detail = None
+        self._shown.last_word = 0.0
+        self._plots.hurry()
+
     def tick(self) -> list[Message]:
         """Look at the run again; returns what has changed since the last time."""
         now, shown = self._clock(), self._shown

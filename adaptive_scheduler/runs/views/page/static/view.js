@@ -19,6 +19,7 @@ class View {
     this.id = `as-${(views += 1)}`;
     this.request = 0;
     this.doing = null;
+    this.opened = null;
     this.filter = { phase: "", search: "" };
     this.table = new RowTable("Learners or tasks", (offset, count, sort) => this.askRows(offset, count, sort), (item) => this.open(item));
     this.make();
@@ -74,7 +75,7 @@ class View {
       this.root.dataset.theme = theme;
       requestAnimationFrame(() => [this.cores, this.rate, this.plot].forEach((one) => one.restyle()));
     });
-    this.heard = Date.now();
+    this.heard = this.asked = Date.now();
     if (this.host.isLive) this.timer = setInterval(() => this.noteSilence(), 5000);
     this.host.send({ type: "hello" });
     this.table.load();
@@ -103,9 +104,23 @@ class View {
   // Whoever sends says something at least every 30 s; else the kernel or the server is gone, or busy.
   noteSilence() {
     const silent = Math.round((Date.now() - this.heard) / 1000);
+    if (Date.now() - Math.max(this.heard, this.asked) > 40000) this.askAgain();
     if (silent < 60) return;
     this.root.classList.add("as-silent");
     setText(this.age, `Nothing was heard for ${silent} s: the notebook's kernel or the server has ended or is busy. What is shown is old.`);
+  }
+
+  // A message may have been lost, or who answered may be gone: what is shown is asked for anew.
+  askAgain() {
+    this.asked = Date.now();
+    try {
+      this.host.send({ type: "hello" });
+      this.table.wanted = null;
+      this.table.load();
+      if (this.opened !== null) this.host.send({ type: "open", item: this.opened });
+    } catch {
+      // the kernel has ended: noteSilence says so
+    }
   }
 
   // ------------------------------------------------------------------ the run

@@ -1,0 +1,1 @@
+"""Views that go on while something is waited for."""

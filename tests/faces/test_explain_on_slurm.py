@@ -6,7 +6,6 @@ A limit of a QOS needs Slurm's accounting (slurmdbd), which a private Slurm has 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import subprocess
@@ -89,6 +88,15 @@ def blocker(cluster: PrivateSlurm, *options: str, timeout: float = 60) -> str:
     return done.stdout.strip()
 
 
+def refuses_one_more(cluster: PrivateSlurm) -> bool:
+    """Submit a held job, and tell whether Slurm takes no more: sbatch tries again by itself then."""
+    try:
+        blocker(cluster, "--hold", timeout=20)
+    except subprocess.TimeoutExpired as error:
+        return "unable to accept job" in str(error.stderr)  # bytes, or text
+    return False
+
+
 def says(run: RunManager, learner: int, cause: str) -> Explanation:
     """Wait until this is the cause for a learner; its job says the same."""
     end = time.monotonic() + PATIENCE
@@ -157,10 +165,10 @@ def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Pa
 def test_no_job_because_slurm_takes_no_more_or_is_away(
     cluster: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit, "TIMEOUT", 6.0)  # sbatch tries again by itself for longer
-    with contextlib.suppress(subprocess.TimeoutExpired):  # sbatch tries again by itself
-        for _ in range(MAX_JOBS + 1):
-            blocker(cluster, "--hold", timeout=5)
+    monkeypatch.setattr(submit, "TIMEOUT", 15.0)  # sbatch tries again by itself for longer
+    # ended jobs count, until Slurm forgets them: room for a job would come then
+    until(lambda: "JobId=" not in cluster.run("scontrol", "show", "job", check=False).stdout)
+    until(lambda: refuses_one_more(cluster))
     here = run_of(tmp_path, [{}])
     with here.serving():
         full = says(here.run, 0, "submit limit")

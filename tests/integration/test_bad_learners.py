@@ -152,7 +152,7 @@ POINT_TIMEOUT, LEASE = 3.0, 8.0
 MAX_FAILS, MAX_CRASHES = 1, 1
 #: Seconds that the others' failure takes at most: start of a worker, Slurm's look at the memory,
 #: the lease of a job that was killed; five times what they take on an idle machine.
-TO_FAILURE = {20: 5.0, 70: 10.0, 120: 30.0 + LEASE, 170: 5.0}
+TO_FAILURE = {20: 15.0, 70: 15.0, 120: 60.0 + LEASE, 170: 15.0}
 
 
 @pytest.fixture

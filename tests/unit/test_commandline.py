@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -383,3 +384,13 @@ def test_a_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130
+
+
+def test_several_runs_in_the_folder_that_is_called_dot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "one")
+    make_run(tmp_path / "two")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=re.escape(f"There are 2 runs below {tmp_path}. Name one")):
+        find_run(".")

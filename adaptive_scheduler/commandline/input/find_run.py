@@ -83,7 +83,8 @@ def _is_number(word: str) -> bool:
 def _no_run(typed: str, folder: RunFolder, inside: FoundRuns) -> str:
     """What to print when a name that was typed is no run."""
     if inside.runs:
-        return f"There are {len(inside.runs)} runs in {typed}. {_listed(inside)}"
+        where = os.path.abspath(typed)  # noqa: PTH100  "." and a full stop would be ".."
+        return f"There are {len(inside.runs)} runs below {where}. {_listed(inside)}"
     return (
         f"{typed} is no run: {folder.config} does not exist."
         f"{did_you_mean(typed, _runs_beside(typed))} Give the folder of a run (see `--folder` of "

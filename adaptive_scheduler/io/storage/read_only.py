@@ -69,7 +69,7 @@ def _read_once(
 ) -> Tables:
     tables = file.read(undecoded=undecoded)
     if tables is None:
-        raise DatabaseError(folder.database, "does not exist. Name the database of a run.")
+        raise DatabaseError(folder.database, "does not exist. Restore it, or name another run.")
     if files.status(folder.journals) is not None:
         last = tinydb_file.last_segment(tables)
         journal.replay_all(folder, last, tables, take_fact, undecoded=undecoded)

@@ -29,7 +29,6 @@ from adaptive_scheduler.core.doctor.findings import (
 )
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.io.transport.addresses import port_range
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
@@ -100,6 +99,7 @@ def doctor(
     Example: `adaptive-scheduler doctor --scheduler slurm --cores 4`
     """  # fmt: skip
     from adaptive_scheduler.commandline.input.values import seconds
+    from adaptive_scheduler.io.transport.addresses import port_range
 
     port_range(ports)  # what is typed wrong is no fault of the machine
     chosen = None if run is None else find_run(run)

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from adaptive_scheduler.commandline.output.terminal import _Output
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.tasks.pools import Pool
@@ -182,3 +183,18 @@ def test_a_notebook_is_legible_in_the_light_and_in_the_dark_theme(
     assert "background-color" not in html
     text = re.sub(r"<[^>]+>", "", html)
     assert max(map(cell_len, text.splitlines())) <= render.NOTEBOOK_WIDTH
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), (None, 200), ("100", 100)])
+def test_the_output_is_as_wide_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
+) -> None:
+    """Not as when it was imported: a view of 80 columns went into a pipe as $COLUMNS had been set before."""
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setenv("COLUMNS", "80")
+    made = _Output()
+    if columns is None:
+        monkeypatch.delenv("COLUMNS")
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert made.width == width

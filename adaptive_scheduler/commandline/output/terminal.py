@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 
 from adaptive_scheduler.core.paths import URL_VARIABLE, RunFolder
 from adaptive_scheduler.io.ssh.far_place import read_url
@@ -18,12 +18,23 @@ from adaptive_scheduler.io.ssh.far_place import read_url
 _PIPE = 200
 
 
-def _width() -> int | None:
-    """The width of a pipe; None: rich asks the terminal, or $COLUMNS."""
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _PIPE
+class _Output(Console):
+    """Standard output: as wide as ``$COLUMNS``, the terminal, or a pipe's long lines."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """How much fits, now: rich reads ``$COLUMNS`` only once."""
+        found, columns = super().size, os.environ.get("COLUMNS", "")
+        if columns.isdigit():
+            return ConsoleDimensions(int(columns), found.height)
+        return found if sys.stdout.isatty() else ConsoleDimensions(_PIPE, found.height)
+
+    @size.setter
+    def size(self, _given: tuple[int, int]) -> None:
+        raise AttributeError("the size of the output is that of its terminal")
 
 
-console = Console(width=_width())
+console = _Output()
 
 
 def print_view(view: RenderableType) -> None:

@@ -120,13 +120,14 @@ class PseudoTerminal:
         What a program has written last may come after its end, so it is waited for.
         """
         end = time.monotonic() + PATIENCE
-        while not self._looks_restored():
+        while not self.looks_restored():
             if time.monotonic() > end:
                 return False
             self.read()
         return True
 
-    def _looks_restored(self) -> bool:
+    def looks_restored(self) -> bool:
+        """Whether it is now."""
         last = {
             mode: self.written.rfind(b"\x1b[?" + mode + b"l")
             > self.written.rfind(b"\x1b[?" + mode + b"h")

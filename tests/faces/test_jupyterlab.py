@@ -113,6 +113,16 @@ def command(page: Any, name: str, arguments: str = "{}") -> None:
     page.evaluate(f"() => {{ jupyterapp.commands.execute('{name}', {arguments}); }}")
 
 
+def restart_kernel(page: Any) -> None:
+    """Restart it, and wait until JupyterLab has: it forgets the widgets of a cell that runs meanwhile."""
+    page.evaluate(
+        "() => { window.restart = jupyterapp.commands.execute('notebook:restart-kernel'); }"
+    )
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.evaluate("() => window.restart")
+    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.info")
+
+
 def view_below(page: Any, code: str) -> Any:
     """The view below the first cell of code that has this text."""
     cell = page.locator(".jp-CodeCell").filter(has=page.locator(".cm-content", has_text=code)).first
@@ -161,8 +171,7 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
         "5 cancelled", timeout=PATIENCE
     )
 
-    command(page, "notebook:restart-kernel")
-    page.locator(".jp-Dialog .jp-mod-accept").click()
+    restart_kernel(page)
     command(page, "notebook:insert-cell-below")
     page.keyboard.press("Enter")
     page.keyboard.insert_text(ATTACH)

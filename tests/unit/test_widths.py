@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from adaptive_scheduler.commandline.output.terminal import _Output
+from adaptive_scheduler.commandline.output.terminal import _TerminalOutput
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.tasks.pools import Pool
@@ -192,7 +192,7 @@ def test_the_output_is_as_wide_as_it_is_now(
     """Not as when it was imported: a view of 80 columns went into a pipe as $COLUMNS had been set before."""
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setenv("COLUMNS", "80")
-    made = _Output()
+    made = _TerminalOutput()
     if columns is None:
         monkeypatch.delenv("COLUMNS")
     else:

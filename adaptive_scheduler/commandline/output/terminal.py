@@ -18,7 +18,7 @@ from adaptive_scheduler.io.ssh.far_place import read_url
 _PIPE = 200
 
 
-class _Output(Console):
+class _TerminalOutput(Console):
     """Standard output: as wide as ``$COLUMNS``, the terminal, or a pipe's long lines."""
 
     @property
@@ -34,7 +34,7 @@ class _Output(Console):
         raise AttributeError("the size of the output is that of its terminal")
 
 
-console = _Output()
+console = _TerminalOutput()
 
 
 def print_view(view: RenderableType) -> None:

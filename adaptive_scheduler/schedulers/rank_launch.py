@@ -31,9 +31,16 @@ HYDRA_PLACES = {"I_MPI_JOB_RESPECT_PROCESS_PLACEMENT": "0"}
 #: For Hydra on one node of a job of several: else it takes the hosts of the batch system's list in turn, and each rank
 #: has a node of its own for it, although all of them are here.
 ONE_NODE = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}
+#: What `srun` says in a job that has ended for Slurm while its processes live, as after the death of its slurmstepd.
+_JOB_IS_GONE = "Expired or invalid job"
 #: For Hydra, in place of `ssh`: the way to another node that PBS has. As it is given the command as
 #: one text, a shell has to take it apart. Tried on a real OpenPBS.
 TMRSH = '#!/bin/sh\nhost=$1\nshift\nexec pbs_tmrsh "$host" /bin/sh -c "$*"\n'
+
+
+def says_job_is_gone(text: str) -> bool:
+    """Whether a launcher could start nothing because its job has ended."""
+    return _JOB_IS_GONE in text
 
 
 def is_in_slurm(environ: Mapping[str, str]) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from adaptive_scheduler.client.deadline import Deadline
-from adaptive_scheduler.client.tasks.head.head import CONFIRM, GRACE, HeadEnd
+from adaptive_scheduler.client.tasks.head.head import CONFIRM, GRACE, HeadEnd, HeadProcess
+from adaptive_scheduler.client.tasks.messages import TaskEnd
+from adaptive_scheduler.core.wire.tasks import EndKind
 
 
 def end(seconds: float | None) -> HeadEnd:
@@ -52,3 +55,40 @@ def test_it_waits_less_for_a_manager_that_is_away() -> None:
     assert not one.is_over(is_away=False)
     one._ended_at = time.monotonic() - CONFIRM
     assert one.is_over(is_away=False)
+
+
+#: What was seen in a campaign on Slurm 22.05, after the death of a slurmstepd.
+GONE = (
+    "could not be started: srun ended with status 1: srun: Check SLURM_JOB_ID environment variable. "
+    "Expired or invalid job 26725707"
+)
+
+
+class Noted:
+    """Notes how a head's session is told of an end."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[EndKind, bool]] = []
+        self.can_wait = True
+
+    def end(self, _token: int, kind: EndKind, *, begun: bool, **_facts: Any) -> list[Any]:
+        self.ends.append((kind, begun))
+        return []
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "leaves"),
+    [
+        (GONE, (EndKind.BACK, False), ["the batch system has ended its job"]),
+        ("could not be started: srun: error: Unable to create step", (EndKind.UNABLE, True), []),
+    ],
+)
+def test_a_head_whose_job_is_gone_leaves_and_its_task_loses_no_try(
+    text: str, told: tuple[EndKind, bool], leaves: list[str]
+) -> None:
+    """It tried three tasks 21 times each within a second: all their tries were used up."""
+    head = HeadProcess.__new__(HeadProcess)
+    left: list[str] = []
+    vars(head).update(_session=(session := Noted()), leave=left.append, _soon=lambda _seconds: None)
+    head.task_ended(TaskEnd(1, EndKind.UNABLE, text=text))
+    assert (session.ends, left) == ([told], leaves)

@@ -53,6 +53,7 @@ from adaptive_scheduler.executors import signals
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.child_process import become_subreaper
 from adaptive_scheduler.schedulers.node_launch import nodes_of_job
+from adaptive_scheduler.schedulers.rank_launch import says_job_is_gone
 
 #: Seconds for which ends are gathered while every slot has work.
 GATHER = 0.01
@@ -292,7 +293,14 @@ class HeadProcess:
         self._soon(TELL_BEGUN)
 
     def task_ended(self, ended: TaskEnd) -> None:
-        """A task has ended: another one may take over its place."""
+        """A task has ended: another one may take over its place.
+
+        One that found that its job is gone has not begun, and the head leaves: the cores are no longer its own,
+        and it would try tasks there until none of their tries is left.
+        """
+        if ended.kind == EndKind.UNABLE and says_job_is_gone(ended.text):
+            ended = msgspec.structs.replace(ended, kind=EndKind.BACK, begun=False)
+            self.leave("the batch system has ended its job")
         begins = self._session.end(
             ended.token, EndKind(ended.kind), begun=ended.begun, code=ended.code, value=ended.value,
             path=ended.path, seconds=ended.seconds, peak=ended.peak, text=ended.text,

@@ -181,8 +181,12 @@ class RankedProgram(RunningProgram):
             self.child.send(signal.SIGKILL)
 
     def _log(self, lines: bytes) -> None:
-        """Write down what a launcher says."""
-        if lines:
+        """Write down what a launcher says, until all ranks have ended well: a value may be the log's last line."""
+        launch = self._launch
+        is_done = (
+            launch is not None and not launch.failed and launch.n_ended >= size_of(self._ranks)
+        )
+        if lines and not is_done:
             os.write(self.log.open() if self._has_log else 2, lines)
 
     def may_linger(self) -> bool:

@@ -145,7 +145,7 @@ def tmpfs(options: str, then: str = "true") -> str:
     ("mount", "fault", "words"),
     [
         (tmpfs("size=32k"), "no-room", "No space left"),
-        (tmpfs("size=1m", "head -c 1000k /dev/zero > /mnt/full"), "no-room", "KiB free"),
+        (tmpfs("size=1m", "head -c 1000k /dev/zero > /mnt/full"), "no-room", " free)"),
         (tmpfs("nr_inodes=1"), "no-inodes", "No space left"),
         (tmpfs("size=1m", "mount -o remount,ro /mnt"), "folder-unwritable", "Read-only"),
         (tmpfs("size=9m"), "little-room", "9 MiB"),

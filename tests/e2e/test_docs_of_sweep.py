@@ -20,7 +20,6 @@ from adaptive_scheduler.core.sweeps.templates import RESERVED
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "sweep.md").read_text()
-README = (ROOT / "README.md").read_text()
 
 
 def sweep(folder: Path, *words: str) -> str:
@@ -59,10 +58,10 @@ def test_the_example_on_this_machine_then_in_jobs(tmp_path: Path) -> None:
     assert len(shown.splitlines()) == 8
 
 
-def test_the_files_of_the_page_and_of_the_readme_are_understood() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", TEXT + README, re.DOTALL)
+def test_the_files_of_the_page_are_understood() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     whole = [list(yaml.safe_load_all(block)) for block in blocks if "---" in block]
-    assert len(whole) == 2
+    assert len(whole) == 1
     for documents in whole:
         assert check_file(documents, "page").templates
     for written in re.findall(r"^\| `(\[.*?\]|\{gpus_per.*?\})` \|", TEXT, re.MULTILINE):
@@ -74,7 +73,7 @@ def test_the_page_names_all_keys_reserved_names_and_real_options() -> None:
     assert all(f"| `{key}` |" in TEXT for key in KEYS)
     assert all(f"{{{name}}}" in TEXT for name in RESERVED)
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    for line in re.findall(r"^adaptive-scheduler (.*)$", TEXT + README, re.MULTILINE):
+    for line in re.findall(r"^adaptive-scheduler (.*)$", TEXT, re.MULTILINE):
         name, *words = line.split("   ")[0].split()
         if name not in ("sweep", "results"):
             continue

@@ -1,9 +1,9 @@
-"""The low-level way as the README prints it, on the private Slurm."""
+"""The low-level way as docs/low-level.md prints it, on the private Slurm."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,25 +13,22 @@ import pytest
 from adaptive_scheduler.server_support import get_database
 from tests.effort import times
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "low-level.md").read_text()
+#: The two files of the page, and its notebook's cell.
+FILES = dict(re.findall(r'^```python title="(.*?)"\n(.*?)^```$', PAGE, re.DOTALL | re.MULTILINE))
 LEARNERS = times(4, 10)
-#: The notebook's cell; a script must run its loop, a notebook has one that runs.
-CELL = """
-import asyncio, sys
-from adaptive_scheduler import server_support
-from learners_file import learners, fnames
-ioloop = asyncio.new_event_loop()
-asyncio.set_event_loop(ioloop)
-job_names = [f"test-job-{i}" for i in range(3)]
-server_support.create_empty_db("running.tinydb", fnames)
-url = server_support.get_allowed_url()
-database_task = ioloop.create_task(server_support.manage_database(url, "running.tinydb"))
-job_task = ioloop.create_task(server_support.manage_jobs(
-    job_names, db_fname="running.tinydb", ioloop=ioloop, cores=3, interval=3,
-    run_script="run_learner.py", python_executable=sys.executable))
-ioloop.run_until_complete(asyncio.gather(database_task, job_task))
-"""
+#: A script must make its loop, and run it; a notebook has one that runs.
+CELL = (
+    FILES["the notebook"]
+    .replace(
+        "ioloop = asyncio.get_event_loop()",
+        "ioloop = asyncio.new_event_loop()\nasyncio.set_event_loop(ioloop)",
+    )
+    .replace("range(len(learners))", "range(3)")
+    .replace("cores=32, interval=60", "cores=3, interval=3")
+    + "\nioloop.run_until_complete(asyncio.gather(database_task, job_task))\n"
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -43,13 +40,18 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.mark.slurm
 @pytest.mark.mpi
 @pytest.mark.slow
-def test_the_three_files_of_the_readme_run_on_slurm(slurm, tmp_path):
+def test_the_three_files_of_the_page_run_on_slurm(slurm, tmp_path):
     folder = tmp_path / "three files"
     folder.mkdir()
-    for name in ("learners_file.py", "run_learner.py"):
-        shutil.copy(EXAMPLES / name, folder)
-    file = folder / "learners_file.py"  # fewer of the same learners
-    file.write_text(file.read_text().replace("range(10)", f"range({LEARNERS})"))
+    assert "new_event_loop" in CELL
+    assert "range(3)" in CELL
+    assert "cores=3," in CELL
+    learners_file = FILES["learners_file.py"].replace(  # more of the same learners
+        "[0.1, 0.2, 0.3]", f"[i / 10 - 0.45 for i in range({LEARNERS})]"
+    )
+    assert "range" in learners_file
+    (folder / "learners_file.py").write_text(learners_file)
+    (folder / "run_learner.py").write_text(FILES["run_learner.py"])
     done = subprocess.run(
         [sys.executable, "-c", CELL], cwd=folder, env=environment(**slurm.env),
         capture_output=True, text=True, timeout=250, check=False,

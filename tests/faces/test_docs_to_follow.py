@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_the_programs_on_the_page_of_options_run(folder: Path) -> None:
     assert lines[-2:] == ["True", "30"]
     assert pages.follow(options.DOCUMENT, folder)
     assert (folder / "data" / "one").exists()
+
+
+def test_the_blocks_of_the_page_of_runs_run_one_after_the_other(folder: Path) -> None:
+    page = (ROOT / "docs" / "runs.md").read_text()
+    code = re.findall(r"<!-- run -->\n```python\n(.*?)```", page, re.DOTALL)
+    (folder / "page.py").write_text("".join(code))
+    lines = [line for line in pages.run([sys.executable, "page.py"], folder).splitlines() if line]
+    assert lines[-2:] == ["finished", "done done [True, True, True]"]

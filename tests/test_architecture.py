@@ -110,6 +110,7 @@ CATCH_ALL = {
     "runs/task_details.py": 3,
     "runs/views/page/details.py": 1,
     "runs/views/widget.py": 1,
+    "runs/views/page/session.py": 1,
 }
 
 #: Records with more fields, and why.

@@ -95,7 +95,7 @@ def main() -> None:
     words = sys.argv[1:]
     if names_far_run(words):
         try:
-            run_command_there(words)
+            run_command_there(words, as_json="--json" in words)
         except typer.Exit as end:
             sys.exit(end.exit_code)
         return

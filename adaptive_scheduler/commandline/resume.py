@@ -55,6 +55,7 @@ def resume(
                     f"{quoted(client.folder)}"
                 )
         elif dry_run:
+            _refuse_broken(client.folder)
             print_line(
                 f"{would(dry_run)}the run goes on, with {counted(to_do, before.kind)} to do."
             )
@@ -68,6 +69,12 @@ def resume(
             nothing_because=nothing, phases=client.snapshot("none").phases,
         )  # fmt: skip
         exit_with(code)
+
+
+def _refuse_broken(folder: RunFolder) -> None:
+    from adaptive_scheduler.runs.start.change_run import refuse_without_learners
+
+    refuse_without_learners(folder)
 
 
 def _resumed(folder: RunFolder) -> int:

@@ -77,6 +77,10 @@ def retry(
 
 def _print_retry(folder: RunFolder, rows: Sequence[int], is_redefined: bool) -> None:
     """Print what a retry of learners would do."""
+    from adaptive_scheduler.runs.start.change_run import refuse_without_learners
+
+    if not is_redefined:
+        refuse_without_learners(folder)
     wanted = rows or range(len(phases_of(folder)))
     n = count_in(folder, wanted, ENDED if rows else ("failed", "cancelled"))
     also = "; and those done that do not meet the new goal" if is_redefined and not rows else ""

@@ -59,7 +59,8 @@ class PoolCommands(GroupWithPlainHelp):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without a word, list the pools of the only run."""
-        return super().parse_args(ctx, args or ["list"])
+        is_completed = ctx.resilient_parsing  # TAB offers the commands
+        return super().parse_args(ctx, args if args or is_completed else ["list"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of the first word."""

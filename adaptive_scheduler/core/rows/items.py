@@ -48,7 +48,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -350,7 +350,35 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
 Rank = tuple[float, int, int]
 
 
-def rank_of(item: Item) -> Rank:
+class Ranked(Protocol):
+    """What a rank is made of; `Item` says what each is."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def phase(self) -> Phase:
+        """Its state."""
+
+    @property
+    def priority(self) -> float:
+        """The highest goes first."""
+
+    @property
+    def shape(self) -> int:
+        """Of the jobs that can run it."""
+
+    @property
+    def fails(self) -> int:
+        """Failures that count."""
+
+    @property
+    def crashes(self) -> int:
+        """Crashes that count."""
+
+
+def rank_of(item: Ranked) -> Rank:
     """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
     return (-item.priority, item.fails + item.crashes, item.id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -86,21 +86,40 @@ def open_state(
 ) -> RunState:
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails, config.limits.max_crashes)
-    batches = read_batches(tables)
     items = read_items(tables, folder)
     freed = _release_duplicates(items, budget)
     table = ItemTable(items, budget)
     table.changed |= {row: table.rows[row] for row in freed}
+    return _state_of(tables, config, table, table.rows, monotonic, facts)
+
+
+def open_without_items(
+    tables: Tables, config: RunConfig, monotonic: float, running: Iterable[Item]
+) -> RunState:
+    """Make the state of a run without its items, for who only looks at it; `running`: those of jobs to know."""
+    return _state_of(tables, config, ItemTable([]), running, monotonic)
+
+
+def _state_of(
+    tables: Tables,
+    config: RunConfig,
+    table: ItemTable,
+    rows: Iterable[Item],
+    monotonic: float,
+    facts: FactStore | None = None,
+) -> RunState:
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
     run = read_run(tables)
     jobs = JobTable(records, submits, monotonic, run.pardoned)
-    for item in table.rows:  # the rows of one group may have been written in part
+    for item in rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.watch(item.owner, item.shape, monotonic)
-    tasks = TaskState(table, facts or NoFacts(), TaskSubmits(read_resources(tables), batches))
+    tasks = TaskState(
+        table, facts or NoFacts(), TaskSubmits(read_resources(tables), read_batches(tables))
+    )
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.stops.held, state.cancelled = run.held, run.cancelled

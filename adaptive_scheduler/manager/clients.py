@@ -122,6 +122,8 @@ class DatabaseManager:
     ) -> Reply:
         state = self._state
         held = state.items.held_by(owner.job)
+        if held is None and state.is_one_too_many(owner.job):
+            state.stops.being_cancelled[owner.job] = now.monotonic
         if held is None and owner.job in state.stops.being_cancelled:
             return Idle(WAIT, over=True)
         last = state.reports.get(held.id) if held is not None else None

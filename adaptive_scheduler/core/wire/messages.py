@@ -167,7 +167,10 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Sets how many jobs a run of learners has at most at a time; jobs that run go on."""
+    """Sets how many jobs a run of learners has at most at a time; those too many leave when their learner has ended.
+
+    The answer has how many jobs the run has, or has asked for.
+    """
 
     max_jobs: int
 

@@ -103,11 +103,21 @@ class FormerMembers(Run):
         """Print how the run stands; its manager is a process of its own, without tasks here."""
         print(repr(self.status()))
 
-    def limit_jobs(self, most: int) -> None:
-        """Before the start: allow at most so many jobs, or fewer if it was made with fewer."""
-        options = self._plan.options
-        allowed = replace(options, max_jobs=min(most, options.max_jobs))
-        self._plan = replace(self._plan, options=allowed)
+    def start_with(self, most: int) -> None:
+        """Start with at most so many jobs; a later start has the run's own limit again."""
+        own = self._plan.options.max_jobs
+        self._set_max_jobs(min(most, own))
+        try:
+            self.start()
+        finally:
+            self._set_max_jobs(own)
+
+    def _set_max_jobs(self, n: int) -> None:
+        self._plan = replace(self._plan, options=replace(self._plan.options, max_jobs=n))
+
+    def start(self) -> Any:
+        """Start the run; see `RunManager`."""
+        raise NotImplementedError
 
     def elapsed_time(self) -> float:
         """Return the seconds from the start of the run until now, or until its last learner ended."""

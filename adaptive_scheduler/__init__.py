@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.runs.runner.runner import Runner
     from adaptive_scheduler.runs.search.search import Search
-    from adaptive_scheduler.scheduler import PBS, SLURM
-    from adaptive_scheduler.schedulers.local import LocalScheduler
+    from adaptive_scheduler.scheduler import PBS, SLURM, LocalScheduler
 
 __all__ = [
     "PBS",
@@ -101,7 +100,7 @@ _NAMES = {
     "Command": "runs.driver.commands.command",
     "Executor": "runs.driver.executor",
     "Limits": "core.options.run_options",
-    "LocalScheduler": "schedulers.local",
+    "LocalScheduler": "scheduler",
     "MultiRunManager": "runs.compat.learners.several_runs",
     "Network": "core.options.run_options",
     "OptimizerLearner": "optimizers.learner",

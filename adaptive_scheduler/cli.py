@@ -1,7 +1,8 @@
 """The command line ``adaptive-scheduler``: its commands, in the order of the help.
 
-Each command is a module of `commandline`. It imports what it needs when it is called: ``--help``
-must not wait for the scientific packages.
+Each command is a module of `commandline`, which is imported when the command is called, and imports
+what it needs when it needs it: `status` must not wait for the options of `run`, nor ``--help`` for
+the scientific packages.
 """
 
 from __future__ import annotations
@@ -11,55 +12,47 @@ from typing import Annotated
 
 import typer
 
-from adaptive_scheduler.commandline.about.help import help_on
-from adaptive_scheduler.commandline.about.list_runs import list_runs
-from adaptive_scheduler.commandline.cancel import cancel
-from adaptive_scheduler.commandline.diagnosis.explain import explain
-from adaptive_scheduler.commandline.doctor import doctor
-from adaptive_scheduler.commandline.faces.report import report
-from adaptive_scheduler.commandline.faces.web import web
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
-from adaptive_scheduler.commandline.input.options import CommandWithAliases
-from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES, GroupWithPlainHelp
-from adaptive_scheduler.commandline.input.word_lists import CommandWithLists
-from adaptive_scheduler.commandline.logs import logs
-from adaptive_scheduler.commandline.manager import manager
+from adaptive_scheduler.commandline.input.parsing.lazy_commands import CommandPlace, lazy_group
+from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.results import results
-from adaptive_scheduler.commandline.resume import resume
-from adaptive_scheduler.commandline.retry import retry
-from adaptive_scheduler.commandline.run import run
-from adaptive_scheduler.commandline.status import status
-from adaptive_scheduler.commandline.sweep import sweep
-from adaptive_scheduler.commandline.tasks.pool import pool
-from adaptive_scheduler.commandline.tasks.prioritise import CommandWithNegatives, prioritise
-from adaptive_scheduler.commandline.tasks.search import search
-from adaptive_scheduler.commandline.tasks.task import task
-from adaptive_scheduler.commandline.tasks.tasks import tasks
+
+_LISTS = "input.word_lists:CommandWithLists"
+_NEGATIVES = "tasks.prioritise:CommandWithNegatives"
+#: In the order of the help.
+COMMANDS = {
+    "run": CommandPlace("run:run"),
+    "status": CommandPlace("status:status"),
+    "list": CommandPlace("about.list_runs:list_runs"),
+    "explain": CommandPlace("diagnosis.explain:explain"),
+    "web": CommandPlace("faces.web:web"),
+    "logs": CommandPlace("logs:logs"),
+    "report": CommandPlace("faces.report:report"),
+    "cancel": CommandPlace("cancel:cancel"),
+    "resume": CommandPlace("resume:resume"),
+    "retry": CommandPlace("retry:retry"),
+    "doctor": CommandPlace("doctor:doctor"),
+    "manager": CommandPlace("manager:manager"),
+    "check": CommandPlace("doctor:doctor", short_help="The other name of `doctor`."),
+    "help": CommandPlace("about.help:help_on"),
+    "tasks": CommandPlace("tasks.tasks:tasks", panel="Tasks"),
+    "task": CommandPlace("tasks.task:task", panel="Tasks"),
+    "prioritise": CommandPlace("tasks.prioritise:prioritise", _NEGATIVES, "Tasks"),
+    "search": CommandPlace("tasks.search:search", panel="Tasks"),
+    "sweep": CommandPlace("sweep:sweep", _LISTS, "Tasks"),
+    "results": CommandPlace("results:results", _LISTS, "Tasks"),
+    "pool": CommandPlace("tasks.pool:pool", panel="Tasks"),
+}
 
 app = typer.Typer(
     name="adaptive-scheduler",
-    cls=GroupWithPlainHelp,
+    cls=lazy_group(COMMANDS),
     context_settings=HELP_NAMES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog=exit_codes.TEXT,
 )
-for command in (run, status):
-    app.command(cls=CommandWithAliases)(command)
-app.command("list", cls=CommandWithAliases)(list_runs)
-for command in (explain, web, logs, report, cancel, resume, retry, doctor, manager):
-    app.command(cls=CommandWithAliases)(command)
-app.command("check", cls=CommandWithAliases, short_help="The other name of `doctor`.")(doctor)
-app.command("help", cls=CommandWithAliases)(help_on)
-for command in (tasks, task):
-    app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(command)
-app.command(cls=CommandWithNegatives, rich_help_panel="Tasks")(prioritise)
-app.command(cls=CommandWithAliases, rich_help_panel="Tasks")(search)
-app.command(cls=CommandWithLists, rich_help_panel="Tasks")(sweep)
-app.command(cls=CommandWithLists, rich_help_panel="Tasks")(results)
-app.add_typer(pool, name="pool", rich_help_panel="Tasks")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,12 +19,54 @@ if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
     from adaptive_scheduler.core.wire.messages import Assigned
+    from adaptive_scheduler.runs.compat.logs.job_log import (
+        add_log_file_handler,
+        args_to_env,
+        log,
+        log_exception,
+        log_info,
+        log_now,
+    )
+    from adaptive_scheduler.runs.compat.objects.learner_pickles import fname_to_learner
+    from adaptive_scheduler.runs.compat.waiting import sleep_unless_task_is_done
 
-__all__ = ["get_learner", "is_done", "run", "tell_done"]
+__all__ = [
+    "add_log_file_handler",
+    "args_to_env",
+    "fname_to_learner",
+    "get_learner",
+    "is_done",
+    "log",
+    "log_exception",
+    "log_info",
+    "log_now",
+    "run",
+    "sleep_unless_task_is_done",
+    "tell_done",
+]
+
+#: Where each name that is made elsewhere has its home.
+_HOMES = {
+    "add_log_file_handler": "logs.job_log",
+    "args_to_env": "logs.job_log",
+    "fname_to_learner": "objects.learner_pickles",
+    "log": "logs.job_log",
+    "log_exception": "logs.job_log",
+    "log_info": "logs.job_log",
+    "log_now": "logs.job_log",
+    "sleep_unless_task_is_done": "waiting",
+}
 
 _script: Script | None = None
 #: Options of `run` that go before those of ``run.json``.
 _KEPT = ("save_interval", "points_interval", "log_interval", "point_timeout", "point_retries")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module = importlib.import_module(f"adaptive_scheduler.runs.compat.{_HOMES[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

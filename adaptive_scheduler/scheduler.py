@@ -1,7 +1,7 @@
 """The schedulers that users name: `SLURM`, `PBS`, `LocalScheduler`, and `Here`.
 
-Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`. `SLURM` and
-`PBS` here also list and cancel jobs (`adaptive_scheduler.runs.compat.batch.public_scheduler`).
+Where they are, and where a new one is added: `adaptive_scheduler.schedulers.registry`. All but
+`Here` also list and cancel jobs (`adaptive_scheduler.runs.compat.batch.public_scheduler`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.compat.batch.partitions import slurm_partitions
-    from adaptive_scheduler.schedulers.base import Scheduler as BaseScheduler
+    from adaptive_scheduler.runs.compat.batch.public_scheduler import (
+        PublicScheduler as BaseScheduler,
+    )
     from adaptive_scheduler.schedulers.here import Here
     from adaptive_scheduler.schedulers.local import LocalScheduler
     from adaptive_scheduler.schedulers.pbs import PBS
@@ -31,18 +33,21 @@ __all__ = [
 
 #: Where each name has its home, and what it is called there.
 _HOMES = {
-    "BaseScheduler": ("schedulers.base", "Scheduler"),
+    "BaseScheduler": ("runs.compat.batch.public_scheduler", "PublicScheduler"),
     "Here": ("schedulers.here", "Here"),
-    "LocalScheduler": ("schedulers.local", "LocalScheduler"),
     "slurm_partitions": ("runs.compat.batch.partitions", "slurm_partitions"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("SLURM", "PBS", "DefaultScheduler"):
-        from adaptive_scheduler.runs.compat.batch.public_scheduler import detected, public_class
+    if name in ("SLURM", "PBS", "LocalScheduler", "DefaultScheduler"):
+        from adaptive_scheduler.runs.compat.batch import public_scheduler as public
 
-        return detected() if name == "DefaultScheduler" else public_class(name.lower())
+        return (
+            public.detected()
+            if name == "DefaultScheduler"
+            else public.public_class(public.PUBLIC[name])
+        )
     if name in _HOMES:
         module, own = _HOMES[name]
         return getattr(importlib.import_module(f"adaptive_scheduler.{module}"), own)

@@ -13,40 +13,64 @@ from adaptive_scheduler.core.options.keywords import accept_aliases
 if TYPE_CHECKING:
     import asyncio
 
-    import pandas as pd
-
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.times import TimeLike
     from adaptive_scheduler.runs.compat.learners.one_by_one import start_one_by_one
+    from adaptive_scheduler.runs.compat.learners.run_task import MaxRestartsReachedError
     from adaptive_scheduler.runs.compat.learners.several_runs import MultiRunManager
     from adaptive_scheduler.runs.compat.learners.slurm_run import slurm_run
+    from adaptive_scheduler.runs.compat.logs.former_files import (
+        cleanup_scheduler_files,
+        periodically_clean_ipython_profiles,
+    )
+    from adaptive_scheduler.runs.compat.logs.log_search import logs_with_string_or_condition
+    from adaptive_scheduler.runs.compat.logs.log_table import parse_log_files
+    from adaptive_scheduler.runs.compat.logs.messages_to_user import console, log
+    from adaptive_scheduler.runs.compat.logs.watchers import BaseManager, KillManager
     from adaptive_scheduler.runs.run_manager import RunManager
     from adaptive_scheduler.schedulers.base import Scheduler
 
 __all__ = [
+    "BaseManager",
+    "KillManager",
     "Limits",
+    "MaxRestartsReachedError",
     "MultiRunManager",
     "Network",
     "RunManager",
     "Saving",
+    "cleanup_scheduler_files",
+    "console",
     "create_empty_db",
     "get_allowed_url",
     "get_database",
+    "log",
+    "logs_with_string_or_condition",
     "manage_database",
     "manage_jobs",
     "parse_log_files",
+    "periodically_clean_ipython_profiles",
     "slurm_run",
     "start_one_by_one",
 ]
 
 #: Where each name that is made elsewhere has its home.
 _HOMES = {
+    "BaseManager": "runs.compat.logs.watchers",
+    "KillManager": "runs.compat.logs.watchers",
     "Limits": "core.options.run_options",
+    "MaxRestartsReachedError": "runs.compat.learners.run_task",
     "MultiRunManager": "runs.compat.learners.several_runs",
     "Network": "core.options.run_options",
     "RunManager": "runs.run_manager",
     "Saving": "core.options.run_options",
+    "cleanup_scheduler_files": "runs.compat.logs.former_files",
+    "console": "runs.compat.logs.messages_to_user",
+    "log": "runs.compat.logs.messages_to_user",
+    "logs_with_string_or_condition": "runs.compat.logs.log_search",
+    "parse_log_files": "runs.compat.logs.log_table",
+    "periodically_clean_ipython_profiles": "runs.compat.logs.former_files",
     "slurm_run": "runs.compat.learners.slurm_run",
     "start_one_by_one": "runs.compat.learners.one_by_one",
 }
@@ -278,40 +302,6 @@ def get_database(db_fname: DbName) -> list[dict[str, Any]]:
     combos = tables.get(database.COMBOS, {})
     rows = tables.get(database.ITEMS, {})
     return [rows[key] | combos.get(key, {}) for key in sorted(rows, key=int)]
-
-
-def parse_log_files(logs: str | os.PathLike[str] | Iterable[str]) -> pd.DataFrame:
-    """Read the logs of jobs.
-
-    Parameters
-    ----------
-    logs : str, path or iterable of them
-        Folders (``RunManager.folder.logs``) or ``.log`` files.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each event, ordered by time (column ``timestamp``); ``job`` is the name of
-        the file. A line that cannot be read becomes the event ``unreadable``.
-
-    Raises
-    ------
-    InputError
-        There is no such file or folder.
-    EnvironmentMismatchError
-        pandas is not installed.
-    """
-    from adaptive_scheduler.io.system.read_logs import log_files, read_events
-    from adaptive_scheduler.runs.load_data import import_pandas
-
-    pandas = import_pandas()
-    frame = pandas.DataFrame(
-        [{"job": path.stem, **event} for path in log_files(logs) for event in read_events(path)]
-    )
-    if "timestamp" not in frame:
-        return frame
-    frame["timestamp"] = pandas.to_datetime(frame["timestamp"], utc=True, errors="coerce")
-    return frame.sort_values("timestamp", kind="stable", ignore_index=True)
 
 
 def _folder(db_fname: DbName) -> RunFolder:

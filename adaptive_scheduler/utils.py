@@ -25,6 +25,15 @@ if TYPE_CHECKING:
         save_dataframe,
     )
     from adaptive_scheduler.runs.compat.load_save import load_parallel, save_parallel
+    from adaptive_scheduler.runs.compat.logs.job_log import log_exception
+    from adaptive_scheduler.runs.compat.objects.ipyparallel_client import connect_to_ipyparallel
+    from adaptive_scheduler.runs.compat.objects.learner_pickles import (
+        cloudpickle_learners,
+        fname_to_learner,
+        fname_to_learner_fname,
+    )
+    from adaptive_scheduler.runs.compat.objects.timed_methods import add_timing_to_object
+    from adaptive_scheduler.runs.compat.objects.wrapped_function import WrappedFunction
     from adaptive_scheduler.runs.compat.sequences import (
         combine_sequence_learners,
         copy_from_sequence_learner,
@@ -43,17 +52,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LRUCachedCallable",
+    "WrappedFunction",
     "add_constant_to_fname",
+    "add_timing_to_object",
     "atomic_write",
+    "cloudpickle_learners",
     "combine_sequence_learners",
     "combo2fname",
     "combo_to_fname",
+    "connect_to_ipyparallel",
     "copy_from_sequence_learner",
     "expand_dict_columns",
     "fname_to_dataframe",
+    "fname_to_learner",
+    "fname_to_learner_fname",
     "hash_anything",
     "load_dataframes",
     "load_parallel",
+    "log_exception",
     "maybe_round",
     "round_sigfigs",
     "save_dataframe",
@@ -79,6 +95,11 @@ _ROOMS = {
         "expand_dict_columns", "fname_to_dataframe", "load_dataframes", "save_dataframe",
     ),
     "load_save": ("load_parallel", "save_parallel"),
+    "logs.job_log": ("log_exception",),
+    "objects.ipyparallel_client": ("connect_to_ipyparallel",),
+    "objects.learner_pickles": ("cloudpickle_learners", "fname_to_learner", "fname_to_learner_fname"),
+    "objects.timed_methods": ("add_timing_to_object",),
+    "objects.wrapped_function": ("WrappedFunction",),
     "sequences": (
         "combine_sequence_learners", "copy_from_sequence_learner", "shuffle_list", "split",
         "split_in_balancing_learners", "split_sequence_in_sequence_learners",

@@ -28,66 +28,16 @@ SAME, DIFFERENT, MISSING, REFUSED = "same", "different", "missing", "refused"
 
 #: Names that are not there on purpose, and what to use instead.
 INSTEAD: dict[str, str] = {
-    "client_support.add_log_file_handler": "`logging` in your script; a job's output and log are in `run_manager.folder.logs`",
-    "client_support.args_to_env": "`extra_env_vars=`; what a job needs of its run it is told by the run",
-    "client_support.fname_to_learner": "`get_learner` in a job; `RunManager.load_learners()` in a notebook",
-    "client_support.log_exception": "`raise`: the traceback is kept, and is in `RunManager.get_database()`",
-    "client_support.log_info": "`log_interval=`: jobs log their progress themselves. `RunManager.parse_log_files()` reads it",
-    "client_support.log_now": "`log_interval=`, as for `log_info`",
-    "client_support.sleep_unless_task_is_done": "`utils.sleep_unless_task_is_done`",
     "scheduler.LocalMockScheduler": "`LocalScheduler`, which runs jobs on this machine",
-    "server_support.BaseManager": "`RunManager`",
     "server_support.DatabaseManager": "`RunManager`; `create_empty_db` and `manage_database` by hand",
     "server_support.JobManager": "`RunManager`; `manage_jobs` by hand",
-    "server_support.KillManager": "not needed: jobs that are broken or hang are replaced anyway. `point_timeout=` for one evaluation",
-    "server_support.MaxRestartsReachedError": "`RunManager.status()`, which is `failed`; a run goes on when one learner has failed",
-    "server_support.cleanup_scheduler_files": "`RunManager.cleanup()`",
-    "server_support.console": "`print`, or a `rich.console.Console()` of your own",
-    "server_support.log": "`run_manager.folder.manager_log`, the log of the run's manager",
-    "server_support.logs_with_string_or_condition": "`server_support.parse_log_files(run_manager.folder.logs)`",
-    "server_support.periodically_clean_ipython_profiles": "not needed: jobs make their profiles in folders of their own",
-    "utils.WrappedFunction": "the function: it goes to the jobs by value",
-    "utils.add_timing_to_object": "`cProfile`",
-    "utils.cloudpickle_learners": "`RunManager`, which keeps its learners in its folder",
-    "utils.connect_to_ipyparallel": '`executor_type="ipyparallel"`',
-    "utils.fname_to_learner": "`RunManager.load_learners()`; from another process `RunManager.attach(folder).load_learners()`",
-    "utils.fname_to_learner_fname": "`run_manager.folder.learners`, one file for all learners",
-    "utils.log_exception": "`logging.exception`",
-    "widgets.RunManagerInfo": "`RunManager.snapshot()`",
-    "widgets.database_widget": "`RunManager.get_database()`",
-    "widgets.info": "`RunManager.info()`",
-    "widgets.load_dataframes": "`utils.load_dataframes`",
-    "widgets.log_explorer": "`RunManager.explain_job(job)`; `RunManager.parse_log_files()`",
-    "widgets.queue_widget": "`queue_df()` of the scheduler",
-    "widgets.results_widget": "`RunManager.load_dataframes()`",
-    **{
-        f"scheduler.{kind}.{name}": instead
-        for kind in ("BaseScheduler", "DefaultScheduler", "PBS")
-        for name, instead in {
-            "batch_fname": "`job_script()`, which returns the text; a run's scripts are in its folder",
-            "extra_env_vars": "`job_script(index=...)`, which has them; the attribute is what was given",
-            "extra_scheduler": "`job_script(index=...)`, which has them; the attribute is what was given",
-            "extra_script": "`job_script(index=...)`, which has it; the attribute is what was given",
-            "log_fname": "`run_manager.folder.logs`, the folder of all logs",
-            "output_fnames": "`run_manager.folder.logs`, the folder of all output",
-            "sanatize_job_id": "ids as `queue()` has them",
-            "start_job": "`RunManager.start()`, which submits jobs",
-            "write_job_script": "`job_script()`, which returns the text",
-        }.items()
-    },
-    **{
-        f"scheduler.BaseScheduler.{name}": "`SLURM` or `PBS`, which have it"
-        for name in (
-            "cancel", "ext", "job_names_to_job_ids", "queue", "queue_df", "single_job_script",
-            "submit_cmd",
-        )
-    },
-}  # fmt: skip
+}
 #: Keywords that are accepted without effect, of those whose signature does not have them.
 IGNORED: dict[str, frozenset[str]] = {
     "RunManager": frozenset(USUAL),
     "SLURM": frozenset(["batch_folder"]),
     "PBS": frozenset(["batch_folder"]),
+    "BaseScheduler": frozenset(["batch_folder"]),
     "DefaultScheduler": frozenset(["batch_folder"]),
 }
 #: Names whose parameters are the same, and which do something else: said above the table.
@@ -97,7 +47,20 @@ BEHAVES: frozenset[str] = frozenset(
         "SlurmExecutor.submit", "SlurmTask.result", "scheduler.slurm_partitions",
         "server_support.RunManager.cleanup", "server_support.RunManager.load_dataframes",
         "server_support.slurm_run", "slurm_run", "client_support.get_learner",
+        "server_support.BaseManager", "server_support.KillManager", "server_support.MaxRestartsReachedError",
+        "server_support.cleanup_scheduler_files", "server_support.log",
+        "server_support.logs_with_string_or_condition", "server_support.periodically_clean_ipython_profiles",
+        "server_support.parse_log_files", "server_support.console",
+        "widgets.info", "widgets.log_explorer", "widgets.RunManagerInfo", "widgets.RunManagerInfo.from_run_manager",
+        "widgets.database_widget", "widgets.queue_widget", "widgets.results_widget",
     ]
+) | frozenset(
+    f"scheduler.{kind}.{name}"
+    for kind in ("BaseScheduler", "DefaultScheduler", "PBS")
+    for name in (
+        "batch_fname", "cancel", "extra_env_vars", "extra_scheduler", "job_script", "launcher", "log_fname",
+        "output_fnames", "queue", "start_job", "write_job_script",
+    )
 ) | frozenset(
     f"utils.{name}"
     for name in (
@@ -106,7 +69,8 @@ BEHAVES: frozenset[str] = frozenset(
         "load_dataframes", "load_parallel", "round_sigfigs", "save_dataframe", "save_parallel",
         "shared_memory_cache", "sleep_unless_task_is_done", "smart_goal", "split",
         "split_sequence_in_sequence_learners", "split_sequence_learner",
-        "track_file_creation_progress",
+        "track_file_creation_progress", "WrappedFunction", "cloudpickle_learners", "connect_to_ipyparallel",
+        "fname_to_learner", "fname_to_learner_fname",
     )
 )  # fmt: skip
 
@@ -119,7 +83,7 @@ def verdict(name: str, theirs: Any, ours: dict[str, Any]) -> tuple[str, str]:
     if name not in ours:
         return MISSING, ""
     if public_api.VALUE in (theirs, ours[name]):
-        return SAME, ""
+        return (DIFFERENT, "see above") if name in BEHAVES else (SAME, "")
     accepted = IGNORED.get(name.rpartition(".")[2], frozenset())
     faults = differences(theirs, ours[name], accepted)
     if name in BEHAVES:

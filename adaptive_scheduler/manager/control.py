@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from adaptive_scheduler.core.jobs.outputs import DIED_EARLY
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.events import Cancelled
@@ -284,7 +285,7 @@ class ControlApi:
             "the queue cannot be listed": notes.listing_error
             and f"{notes.listing_error}; jobs go on, and it is tried again by itself",
             "cancelling": notes.cancel_error,
-            "jobs died before they asked for work": not state.stops.held and notes.early_deaths,
+            DIED_EARLY: not state.stops.held and notes.early_deaths,
             "excluded nodes": ", ".join(self._jobs.nodes.excluded(now.monotonic)),
             "connections without this run's key": str(self._refused or ""),
             "new clients wait": self._is_shut and "too many connections are open",

@@ -62,4 +62,5 @@ class Explainer:
             submit_error=policy.backoff.reason,
             listing_error=self._jobs.notes.listing_error,
             write_error=self._persistence.write_error,
+            early_deaths=self._jobs.notes.early_deaths,
         )

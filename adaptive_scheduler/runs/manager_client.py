@@ -28,7 +28,7 @@ from adaptive_scheduler.core.wire.messages import (
     Stop,
 )
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
-from adaptive_scheduler.io.disk.lock import holder, is_alive
+from adaptive_scheduler.io.disk.lock import Holder, holder, is_alive
 from adaptive_scheduler.runs.reading.on_disk import Rows, snapshot_on_disk
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
@@ -69,6 +69,7 @@ class ManagerClient:
         self._number = 0
         self._connection: Connection | None = None
         self._lock = threading.Lock()
+        self._dead: Holder | None = None
 
     def __enter__(self) -> ManagerClient:
         return self
@@ -147,9 +148,17 @@ class ManagerClient:
     # -------------------------------------------------------------------- status
 
     def lives(self) -> bool:
-        """Whether a manager of this run is alive, as far as its lock shows."""
+        """Whether a manager of this run is alive, as far as its lock shows.
+
+        To find that one on another host is dead takes half a minute: it is found once.
+        """
         found = holder(self.folder.lock)
-        return found is not None and not found.prepares and is_alive(self.folder.lock, found)
+        if found is None or found.prepares or found == self._dead:
+            return False
+        if is_alive(self.folder.lock, found):
+            return True
+        self._dead = found
+        return False
 
     def change(self, ask: Callable[[], T], change_on_disk: Callable[[], T]) -> T:
         """Have something changed by the manager, or on disk if none runs.

@@ -26,7 +26,7 @@ from adaptive_scheduler.io.storage.facts import Facts
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
-from adaptive_scheduler.runs.driver.task_table import described, read_rows
+from adaptive_scheduler.runs.driver.tasks.task_table import described, read_rows
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.runs.start.launch import start_and_wait

@@ -25,6 +25,7 @@ import pytest
 
 from adaptive_scheduler.core.paths import NODE_VARIABLE
 from tests.clusters import remains
+from tests.clusters.accounts import Accounts
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 #: Debian installs the daemons here, which is not on everybody's PATH.
@@ -53,11 +54,13 @@ class PrivateSlurm:
     kill_wait : int
         Seconds between SIGTERM and SIGKILL at the end of a job.
     ports : int, optional
-        The first of ``nodes + 1`` ports in a row. Default: free ones.
+        The first of ``nodes + 1`` ports in a row, with accounts of one more. Default: free ones.
     gpus_per_node : int
         At most 4; they are numbers, that of other devices.
     settings : mapping, optional
         Lines of ``slurm.conf``, e.g. ``{"MaxJobCount": "5"}``; they replace ours.
+    has_accounts : bool
+        With slurmdbd and a database, for limits of accounts and QOS: `accounts` manages them.
 
     Notes
     -----
@@ -74,6 +77,7 @@ class PrivateSlurm:
         ports: int | None = None,
         gpus_per_node: int = 0,
         settings: Mapping[str, str] | None = None,
+        has_accounts: bool = False,
     ) -> None:
         self._owns_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="as-slurm-", dir="/tmp"))
@@ -82,9 +86,14 @@ class PrivateSlurm:
         self.nodes = nodes
         self.cores_per_node = cores_per_node
         self.kill_wait = kill_wait
-        self.first_port = ports or _free_ports(nodes + 1)
+        self.first_port = ports or _free_ports(nodes + 1 + has_accounts)
         self.gpus_per_node = gpus_per_node
         self.settings = dict(settings or {})
+        self.accounts = (
+            Accounts(self.folder, self._environment(), self.first_port + nodes + 1)
+            if has_accounts
+            else None
+        )
         self._watch: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------------ life
@@ -108,6 +117,8 @@ class PrivateSlurm:
         self._daemon(
             "munged", "--force", *(f"--{key}={self.folder / name}" for key, name in munge.items())
         )
+        if self.accounts is not None:
+            self.accounts.start(self._wait)
         self._daemon("slurmctld", "-c")
         for node in range(1, self.nodes + 1):
             self._daemon("slurmd", "-N", f"n{node}")
@@ -202,7 +213,8 @@ class PrivateSlurm:
         self._write_settings()
 
     def _write_settings(self) -> None:
-        settings = self._defaults | self.settings
+        accounting = self.accounts.settings if self.accounts is not None else {}
+        settings = self._defaults | accounting | self.settings
         lines = [f"{key}={value}" for key, value in settings.items()]
         last, cores = self.first_port + self.nodes, self.cores_per_node
         if gpus := DEVICES[: self.gpus_per_node]:

@@ -1,7 +1,6 @@
 """Why jobs wait in a queue: each reason brought about on one private Slurm, and explained.
 
-A limit of a QOS needs Slurm's accounting (slurmdbd), which a private Slurm has not: its row of squeue is in
-``tests/unit/test_explain.py``.
+Limits of accounts and QOS have a Slurm of their own, in ``test_explain_limits.py``.
 """
 
 from __future__ import annotations
@@ -9,25 +8,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import adaptive
 import pytest
 
 from adaptive_scheduler.core.jobs import submit_policy
-from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.io.system import submit
-from adaptive_scheduler.scheduler import SLURM
-from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm
-from tests.integration.engine_here import EngineHere
+from tests.faces.queues import blocker, run_of, says, until
 
 pytestmark = [pytest.mark.slurm]
 
-PATIENCE = 180.0
 #: All jobs that this Slurm takes; ended ones count, until it forgets them.
 MAX_JOBS = 24
 
@@ -53,41 +45,6 @@ def to_this_cluster(cluster: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> I
     until(lambda: not cluster.run("squeue", "--noheader").stdout.split())
 
 
-def until(is_so: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE
-    while not (found := is_so()):
-        assert time.monotonic() < end, f"not within {PATIENCE:g} s"
-        time.sleep(0.1)
-    return found
-
-
-def square(x: float) -> float:
-    time.sleep(0.2)
-    return x**2
-
-
-def run_of(folder: Path, options: list[dict[str, Any]], **more: Any) -> EngineHere:
-    """A run with a learner for each request."""
-    names = {name: None for one in options for name in one}
-    each = {name: tuple(one.get(name) for one in options) for name in names}
-    if "extra_scheduler" in each:
-        each["extra_scheduler"] = tuple(one or [] for one in each["extra_scheduler"])
-    scheduler = SLURM(cores=(1,) * len(options), executor_type="process-pool", **each)
-    learners = [adaptive.Learner1D(square, (-1, 1)) for _ in options]
-    run = RunManager(
-        scheduler, learners, [folder / "data" / str(n) for n in range(len(options))],
-        folder=folder / "run", goal=10_000, interval=1, **more,
-    )  # fmt: skip
-    return EngineHere(run, beat=0.5, grace=3.0)
-
-
-def blocker(cluster: PrivateSlurm, *options: str, timeout: float = 60) -> str:
-    """A job of somebody else."""
-    job = ["--parsable", "--output=/dev/null", *options, "--wrap=sleep 600"]
-    done = cluster.run("sbatch", *job, timeout=timeout)
-    return done.stdout.strip()
-
-
 def refuses_one_more(cluster: PrivateSlurm) -> bool:
     """Submit a held job, and tell whether Slurm takes no more: sbatch tries again by itself then."""
     try:
@@ -95,16 +52,6 @@ def refuses_one_more(cluster: PrivateSlurm) -> bool:
     except subprocess.TimeoutExpired as error:
         return "unable to accept job" in str(error.stderr)  # bytes, or text
     return False
-
-
-def says(run: RunManager, learner: int, cause: str) -> Explanation:
-    """Wait until this is the cause for a learner; its job says the same."""
-    end = time.monotonic() + PATIENCE
-    while (found := run[learner].explain()).cause != cause:
-        assert time.monotonic() < end, f"{cause}: {found}\n{run.status().text}"
-        time.sleep(0.2)
-    print(f"\n{found}")
-    return found
 
 
 def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -83,8 +85,10 @@ class CheckpointProcess:
         manager, (last, discard_file) = self._manager, self._work
         before, manager.acting = manager.acting, "checkpoint"
         parent = os.getppid() if manager.life == self._life else -1
+        printed = io.StringIO()  # of a real one this goes to the manager's log, not to a terminal
         try:
-            checkpoint.write_checkpoint(FOLDER, last, parent, discard_file)
+            with contextlib.redirect_stderr(printed):
+                checkpoint.write_checkpoint(FOLDER, last, parent, discard_file)
             self.status = 0
         except KilledError:
             self.status = -9
@@ -92,6 +96,8 @@ class CheckpointProcess:
             self.status = 1
         finally:
             manager.acting = before
+            for line in printed.getvalue().splitlines():
+                manager.history.say("checkpoint prints:", line)
 
 
 class Manager:

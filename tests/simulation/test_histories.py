@@ -14,11 +14,15 @@ from collections import Counter
 
 import pytest
 
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.io.storage import history_file
 from tests.effort import times
 from tests.planting import ROOT, Change, PlantError, planted
 from tests.plants import ASKED, MORE, Plant, look_for, named
 from tests.simulate import simulate
 from tests.simulation.fault_kinds import ENOUGH, FAULT_KINDS, fault_kinds_wrong
+from tests.simulation.history import play
 from tests.simulation.portions import PORTION, live_through
 
 #: Plants that histories near the first ones find: a sample for `make test`.
@@ -41,6 +45,19 @@ def test_a_seed_gives_the_same_history_in_any_process(seed: int) -> None:
         for hash_seed in ("0", "1", "4711")
     }  # fmt: skip
     assert len(digests) == 1
+
+
+def test_what_a_checkpoint_prints_is_in_the_trace_and_not_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(history_file, "extend", _full)
+    history = play(7, trace=True)
+    assert capfd.readouterr() == ("", "")
+    assert any("history is not kept" in line for line in history.lines)
+
+
+def _full(folder: RunFolder, *_: object) -> None:
+    raise FileError(folder.history, "No space left on device")
 
 
 def test_each_kind_of_fault_comes() -> None:

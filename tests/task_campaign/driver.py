@@ -21,6 +21,8 @@ from tests.task_campaign.plan import Plan, read_plan
 
 #: Tasks that are submitted only when everything that is to be broken was broken.
 LAST = 100
+#: Until then jobs never run out of tasks: below so many that wait, as many are added, at most so often.
+FEW, SUPPLY = 40, 0.5
 #: Seconds between two changes of priorities, and of the pools.
 PRIORITIES, POOLS = 0.3, 3.0
 #: Jobs at most; more where jobs have whole nodes, as requeued ones wait for long.
@@ -57,19 +59,24 @@ class CampaignDriver:
 
     def run(self) -> None:
         """Until all tasks have ended, and the run with them."""
-        tasks = self.plan.tasks()
-        for one in tasks[:-LAST]:
-            self.submit(one)
+        last = self.plan.planned()[-LAST:]
+        its_keys = {one["key"] for one in last}
+        for one in self.plan.tasks():
+            if one["key"] not in its_keys:
+                self.submit(one)
         may_end = self.plan.path / "may-end"
-        has_last, changed, moved = False, 0.0, time.monotonic()
+        has_last, changed, supplied, moved = False, 0.0, 0.0, time.monotonic()
         waiting = dict(self.futures)
         while waiting or not has_last:
             self.collect(waiting)
             if not has_last and may_end.exists():
                 has_last = True
-                for one in tasks[-LAST:]:
-                    waiting[one["key"]] = self.submit(one)
+                waiting |= {one["key"]: self.submit(one) for one in last}
             now = time.monotonic()
+            if not has_last and len(waiting) < FEW and now > supplied + SUPPLY:
+                # a fast machine has done all before a job's walltime comes, or all was broken
+                supplied = now
+                waiting |= {one["key"]: self.submit(one) for one in self.plan.supply(FEW)}
             if now > changed + PRIORITIES:
                 changed = now
                 self.change_priorities(list(waiting.values()))

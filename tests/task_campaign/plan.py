@@ -93,26 +93,48 @@ class Plan(msgspec.Struct, frozen=True):
 
     def tasks(self) -> list[dict[str, Any]]:
         """Key, seconds and settings of all tasks, the same in each life of the driver."""
+        return self.planned() + [self._supply(number) for number in range(self._supplied())]
+
+    def planned(self) -> list[dict[str, Any]]:
+        """Those of the beginning and of the end; between them `supply` may have given more."""
         dice = random.Random(self.seed)
         kinds = ["call"] * self.calls + ["command"] * self.commands
         dice.shuffle(kinds)
-        found = []
-        for number, kind in enumerate(kinds):
-            is_wrong = kind == "call" and dice.randrange(100) < WRONG
-            leaves = kind == "command" and self.nodes and dice.randrange(100) < LEAVES
-            name = "wrong" if is_wrong else "leaves" if leaves else kind
-            found.append({
-                "kind": kind,
-                "key": f"{name}-{number}",
-                "seconds": dice.expovariate(1.0) * self.seconds,
-                "settings": {
-                    "priority": float(dice.randrange(10)),
-                    "tag": dice.choice(("", "a", "b")),
-                    "resources": self._size(kind, is_wrong, dice),
-                    "retries": 0 if is_wrong else 20,
-                },
-            })  # fmt: skip
-        return found
+        return [self._task(number, kind, dice) for number, kind in enumerate(kinds)]
+
+    def supply(self, n: int) -> list[dict[str, Any]]:
+        """Return n more tasks; from now on `tasks` has them, too."""
+        first = self._supplied()
+        new = self.path / "supplied.new"
+        new.write_text(str(first + n))
+        new.replace(self.path / "supplied")
+        return [self._supply(number) for number in range(first, first + n)]
+
+    def _supplied(self) -> int:
+        known = self.path / "supplied"
+        return int(known.read_text()) if known.exists() else 0
+
+    def _supply(self, number: int) -> dict[str, Any]:
+        number += self.calls + self.commands
+        dice = random.Random(f"{self.seed} {number}")
+        (kind,) = dice.choices(("call", "command"), (self.calls, self.commands))
+        return self._task(number, kind, dice)
+
+    def _task(self, number: int, kind: str, dice: random.Random) -> dict[str, Any]:
+        is_wrong = kind == "call" and dice.randrange(100) < WRONG
+        leaves = kind == "command" and self.nodes and dice.randrange(100) < LEAVES
+        name = "wrong" if is_wrong else "leaves" if leaves else kind
+        return {
+            "kind": kind,
+            "key": f"{name}-{number}",
+            "seconds": dice.expovariate(1.0) * self.seconds,
+            "settings": {
+                "priority": float(dice.randrange(10)),
+                "tag": dice.choice(("", "a", "b")),
+                "resources": self._size(kind, is_wrong, dice),
+                "retries": 0 if is_wrong else 20,
+            },
+        }  # fmt: skip
 
     def _size(self, kind: str, is_wrong: bool, dice: random.Random) -> TaskResources:
         """What a task occupies; one that fails does so in a single process, whose error is known."""

@@ -479,7 +479,7 @@ def test_the_reasons_of_slurm(reason: str, cause: str) -> None:
 
 
 def test_a_job_at_a_limit_of_its_qos() -> None:
-    """A QOS needs slurmdbd, which a private Slurm has not: a row of squeue, with Slurm's own word."""
+    """As a row of squeue has it; on a real Slurm: ``tests/faces/test_explain_limits.py``."""
     fields = ("17", "N/A", "PENDING", "", "QOSMaxJobsPerUserLimit", "as:run:1", "job")
     row = ROW + FIELD.join(fields) + FIELD + "\n"
     (listed,) = SLURM(cores=1).parse_queue(CommandResult(("squeue",), 0, row, ""))
@@ -490,7 +490,7 @@ def test_a_job_at_a_limit_of_its_qos() -> None:
     for cause in (cluster.first(0), cluster.first(job=job.id)):
         assert cause.cause == "queue limit"
         assert "a QOS may have (QOSMaxJobsPerUserLimit)" in cause.text
-        assert "wait until jobs of yours have ended" in cause.remedy
+        assert "wait until jobs of yours, or others of that account" in cause.remedy
 
 
 @pytest.mark.parametrize(

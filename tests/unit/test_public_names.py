@@ -22,6 +22,7 @@ MODULES = (
     ".sweeps",
     ".emews",
     ".utils",
+    ".widgets",
 )
 
 

@@ -61,6 +61,11 @@ def test_jobs_that_need_attention_come_first_with_what_to_do() -> None:
 
 
 def test_what_is_old_is_called_so() -> None:
-    assert model.age_text(run(phases={"running": 1}), now=1005.0) == ""
-    assert model.age_text(run(phases={"running": 1}), now=1100.0).startswith("This is 100 s old")
-    assert model.age_text(run(phases={"done": 1}), now=9999.0) == ""
+    goes_on = run(phases={"running": 1})
+    assert model.age_text(goes_on, age=5.0) == ""
+    assert model.age_text(goes_on, age=100.0).startswith("This is 100 s old")
+    assert model.age_text(run(phases={"done": 1}), age=9999.0) == ""
+    on_disk = run(phases={"running": 1}, alive=False)
+    assert model.age_text(on_disk, age=9999.0).startswith("No manager runs")
+    on_disk.notes = ["a manager runs, but: it does not answer"]
+    assert model.age_text(on_disk, age=0.0).startswith("The manager does not answer")

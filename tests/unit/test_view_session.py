@@ -109,11 +109,23 @@ def test_nothing_is_told_while_nothing_changes(source: FakeSource) -> None:
     assert [session.tick() for _ in range(20)] == [[]] * 20
     source.now += LIFE_SIGN + 1
     source.last.time = source.now
-    assert kinds(session.tick()) == [
-        "summary",
-        "rows",
-    ]  # a sign of life, and what was lost on its way
+    again = session.tick()  # a sign of life, and what was lost on its way
+    assert kinds(again) == ["summary", "rows", "detail"]
+    assert again[2]["plot"] == {"kind": "text", "text": "1"}
     assert session.tick() == []
+
+
+def test_all_is_sent_again_though_other_things_change(source: FakeSource) -> None:
+    session = session_of(source)
+    session.receive({"type": "hello"})
+    session.receive({"type": "rows", "request": 1, "offset": 3, "count": 2})
+    told: list[str] = []
+    for n in range(40):  # a rate that changes all the time
+        source.step()
+        source.last.points_per_second = float(n)
+        told += kinds(session.tick())
+    assert told.count("summary") == 40
+    assert told.count("rows") >= 2, "none of them was new, but some may have been lost"
 
 
 def test_what_has_changed_is_told_once(source: FakeSource) -> None:
@@ -224,12 +236,74 @@ def test_an_unknown_item_is_refused(source: FakeSource) -> None:
     assert "no learner 99" in error["text"]
 
 
-def test_an_item_that_is_gone_is_told_once(
-    source: FakeSource, monkeypatch: pytest.MonkeyPatch
+def raise_(error: Exception) -> Any:
+    def raising(*_: object) -> Any:
+        raise error
+
+    return raising
+
+
+@pytest.mark.parametrize("error", [InputError("away"), ZeroDivisionError("away"), EOFError("away")])
+def test_an_item_that_cannot_be_read_hides_nothing_and_comes_back(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     session = session_of(source)
     session.receive({"type": "hello"})
-    session.receive({"type": "open", "item": 4})
-    monkeypatch.setattr(source, "detail", lambda *_: (_ for _ in ()).throw(InputError("gone")))
-    assert kinds(session.tick()) == ["error"]
-    assert session.tick() == []
+    session.receive({"type": "rows", "request": 1})
+    session.receive({"type": "open", "item": 0})
+    session.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "detail", raise_(error))
+        for npoints in (2, 3):
+            source.view.npoints = npoints
+            source.step()
+            told = session.tick()
+            assert kinds(told)[:2] == ["summary", "rows"]
+        assert kinds(told) == ["summary", "rows"], "what is wrong is told once"
+    assert kinds(session.tick()) == ["detail"], "it is still open"
+
+
+@pytest.mark.parametrize("error", [InputError("away"), ZeroDivisionError("away"), EOFError("away")])
+def test_rows_that_cannot_be_read_hide_nothing_and_come_back(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    session = session_of(source)
+    session.receive({"type": "hello"})
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "table", raise_(error))
+        assert kinds(session.receive({"type": "rows", "request": 7})) == ["error"]
+        source.step()
+        assert "summary" in kinds(session.tick())
+    (rows,) = session.tick()
+    assert (rows["type"], rows["request"]) == ("rows", 7)
+
+
+def test_whatever_is_wrong_with_a_run_what_is_shown_is_called_old(source: FakeSource) -> None:
+    session = session_of(source)
+    session.receive({"type": "hello"})
+    source.error = ZeroDivisionError("of a library")
+    (summary,) = session.tick()
+    assert summary["is_old"]
+    assert "ZeroDivisionError: of a library" in summary["age_text"]
+    assert "1 job running" in summary["sentence"]
+
+
+def test_what_is_not_new_any_more_is_called_old_whatever_the_clocks_of_hosts_say(
+    source: FakeSource,
+) -> None:
+    session = session_of(source)
+    source.last.time = 5.0  # the manager's clock is far behind
+    (summary,) = session.receive({"type": "hello"})
+    assert not summary["is_old"]
+    source.now += 24  # and the same object is still there: the manager was not asked again
+    (summary,) = session.tick()
+    assert summary["is_old"]
+    assert summary["age_text"].startswith("This is 24 s old")
+
+
+def test_a_history_that_cannot_be_read_leaves_out_the_time_before(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "past", raise_(DatabaseError("/run/history", "is damaged.")))
+    (summary,) = session_of(source).receive({"type": "hello"})
+    assert summary["series"]["time"] == [1002.0]

@@ -20,7 +20,7 @@ from adaptive_scheduler.errors import InputError
 def list_runs(
     folder: Annotated[
         Path, typer.Argument(help="Where to look. Default: the current folder.", metavar="FOLDER",
-                             show_default=False)
+                             show_default=False, readable=False)
     ] = Path(),
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

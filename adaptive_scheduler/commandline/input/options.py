@@ -1,7 +1,6 @@
 """The options that have the names of Python's arguments, and how a command gets them.
 
-An option is its argument with dashes: ``max_jobs`` is ``--max-jobs``. `ALIASES` are other names
-that are accepted, and not shown in the help.
+An option is its argument with dashes: ``max_jobs`` is ``--max-jobs``. Other names are in `parsing.aliases`.
 """
 
 from __future__ import annotations
@@ -9,28 +8,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from adaptive_scheduler.commandline.input.parsing.plain_help import CommandWithPlainHelp
-from adaptive_scheduler.core.options import aliases
 from adaptive_scheduler.core.options.run_options import Limits, Network, RunOptions, Saving
 from adaptive_scheduler.core.times import length_text, number_or_text
-
-#: Other names of options (as Python arguments), and what they mean: those that Python accepts, too,
-#: and the short ones of version 0.2.0.
-ALIASES: Mapping[str, str] = {
-    **aliases.ALIASES,
-    "partition": "queue",
-    "queue": "queue",
-    "executor": "executor_type",
-    "threads": "num_threads",
-    "env": "extra_env_vars",
-    "mpiexec": "mpiexec_executable",
-}
 
 
 def as_typed(value: Any) -> Any:
@@ -197,19 +182,3 @@ def takes_options(
         return full
 
     return with_options
-
-
-class CommandWithAliases(CommandWithPlainHelp):
-    """A command that accepts the `ALIASES` of its options, which its help does not show."""
-
-    def make_parser(self, ctx: Any) -> Any:
-        """Add the aliases to the parser only."""
-        parser = super().make_parser(ctx)
-        for parameter in self.params:
-            others = [alias for alias, name in ALIASES.items() if name == parameter.name != alias]
-            if others and parameter.param_type_name == "option":
-                shown = parameter.opts
-                parameter.opts = ["--" + alias.replace("_", "-") for alias in others]
-                parameter.add_to_parser(parser, ctx)
-                parameter.opts = shown
-        return parser

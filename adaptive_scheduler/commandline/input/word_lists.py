@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.parsing.aliases import CommandWithAliases
 
 #: Options of which each takes all words up to the next option.
 _LISTS = ("-c", "--command", "-r", "--resource")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec, TextIO, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.option_names import in_option_names
@@ -39,6 +37,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _print_error(error: AdaptiveSchedulerError) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(stderr=True, soft_wrap=True)
     if isinstance(error, UserCodeError) and error.traceback_text:
         console.print(error.traceback_text, markup=False, highlight=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from adaptive_scheduler.commandline.input.options import ALIASES, OPTION_NAMES
+from adaptive_scheduler.commandline.input.parsing.aliases import ALIASES
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.wire.snapshot import Snapshot
@@ -45,6 +45,10 @@ def in_option_names(text: str) -> str:
     Quoted texts, and what belongs to a path, stay as they are. ``goal=lambda ...`` becomes what a
     learners file may say.
     """
+    if not text:
+        return text
+    from adaptive_scheduler.commandline.input.options import OPTION_NAMES
+
     for pattern, typed in _CALLS:
         text = re.sub(pattern, typed, text)
     names = sorted({*OPTION_NAMES, *ALIASES}, key=len, reverse=True)

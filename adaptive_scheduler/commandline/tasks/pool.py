@@ -11,10 +11,10 @@ from adaptive_scheduler.commandline.input.arguments import AsJson, DryRun, Optio
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.input.options import (
     SCHEDULER_OPTIONS,
-    CommandWithAliases,
     TypedOption,
     takes_options,
 )
+from adaptive_scheduler.commandline.input.parsing.aliases import CommandWithAliases
 from adaptive_scheduler.commandline.input.parsing.plain_help import GroupWithPlainHelp
 from adaptive_scheduler.commandline.input.suggestions import close_names, did_you_mean
 from adaptive_scheduler.commandline.input.values import seconds
@@ -63,6 +63,7 @@ class PoolCommands(GroupWithPlainHelp):
 
 
 pool = typer.Typer(
+    rich_markup_mode="markdown",
     cls=PoolCommands,
     help="The pools of a run of tasks: jobs of one shape in which tasks run. "
     "`pool RUN` lists them.",

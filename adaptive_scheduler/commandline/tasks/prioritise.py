@@ -11,7 +11,7 @@ import typer
 from adaptive_scheduler.commandline.input.arguments import DryRun, Tag
 from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks
-from adaptive_scheduler.commandline.input.options import CommandWithAliases
+from adaptive_scheduler.commandline.input.parsing.aliases import CommandWithAliases
 from adaptive_scheduler.commandline.input.parsing.completion import complete_run_and_items
 from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import reports_errors

@@ -76,6 +76,10 @@ def end_reason(job: str, cause: str, output: str = "") -> str:
     return f"job {job} ended: {cause}" + (f"; {quoted}" if quoted else "")
 
 
+#: What `status` and `explain` say of jobs that died early; how many, and of what, follows.
+DIED_EARLY = "jobs died before they asked for work"
+
+
 def explain_early_death(records: Iterable[JobRecord], output: Output) -> str:
     """Quote the last job that died before it asked for work; "" if nothing is known of any.
 

@@ -32,6 +32,8 @@ class Known:
         The batch system takes no more jobs until one ends.
     submit_error, listing_error, write_error : str
         Why the last submit, listing of the queue, or write to the disk did not work.
+    early_deaths : str
+        How many jobs in a row died before they asked for work, and of what.
     """
 
     state: RunState
@@ -43,6 +45,7 @@ class Known:
     submit_error: str = ""
     listing_error: str = ""
     write_error: str = ""
+    early_deaths: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ WORDS: Mapping[QueueCause, str] = {
 REMEDIES: Mapping[QueueCause, str] = {
     QueueCause.NEVER: "cancel the run, change what its jobs ask for, and start it again",
     QueueCause.HELD: "release it (`scontrol release`, `qrls`), or ask an administrator to",
-    QueueCause.LIMIT: "wait until jobs of yours have ended; a smaller max_simultaneous_jobs stays below it",
+    QueueCause.LIMIT: "wait until jobs of yours, or others of that account or QOS, have ended; another --account or "
+    "--qos in extra_scheduler= may have room",
     QueueCause.NODES: "ask an administrator when the nodes come back, or use others",
     QueueCause.DEPENDENCY: "wait for that job; `scontrol show job ID` or `qstat -f ID` names it",
     QueueCause.LATER: "wait until then",

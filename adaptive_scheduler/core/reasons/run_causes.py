@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from adaptive_scheduler.core.jobs.outputs import DIED_EARLY
 from adaptive_scheduler.core.reasons.question import Found, Question
 from adaptive_scheduler.core.reasons.sources import sources_of
 from adaptive_scheduler.core.rows.row import CANCELLED, OVER, QUEUED, RUNNING, WAITING
@@ -69,15 +70,26 @@ def submit_limit(question: Question) -> Iterator[Found]:
 
 def submit_refused(question: Question) -> Iterator[Found]:
     """A submit did not work; it is tried again."""
-    known = question.known
+    known, in_vain = question.known, question.state.backoff_reason
+    if in_vain and in_vain in known.submit_error:
+        return  # nobody refused it: `jobs_in_vain` says so
     if _lacks_jobs(question) and known.submit_error and not known.is_full:
         yield Found(f"no job is submitted now: {known.submit_error}")
 
 
 def jobs_in_vain(question: Question) -> Iterator[Found]:
     """Jobs end before they bring anything, so each further one waits longer."""
-    if _lacks_jobs(question) and question.state.backoff_reason:
-        yield Found(f"jobs are submitted slowly: {question.state.backoff_reason}")
+    known, state = question.known, question.state
+    if question.row is None or not _needs_jobs(question) or state.stops.held:
+        return
+    if known.early_deaths:
+        yield Found(
+            f"{DIED_EARLY}: {known.early_deaths}",
+            "mend what the last one died of; adaptive-scheduler doctor RUN tries such a job",
+        )
+    elif reason := state.backoff_reason:
+        slowly = known.submit_error if reason in known.submit_error else reason
+        yield Found(f"jobs are submitted slowly: {slowly}")
 
 
 def nodes_avoided(question: Question) -> Iterator[Found]:

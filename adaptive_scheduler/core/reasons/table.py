@@ -42,6 +42,10 @@ UNREACHABLE = Cause(
     "manager unreachable", "The manager lives, and does not answer from here.",
     "look at its host and at its log: adaptive-scheduler logs RUN", lambda _: (),
 )  # fmt: skip
+NOT_SENT = Cause(
+    "not sent", "The program that submits the task has not sent it yet.",
+    "wait; if it stays so, the run has no manager that answers: adaptive-scheduler status", lambda _: (),
+)  # fmt: skip
 MANAGER_DEAD = "manager dead"
 
 CAUSES: tuple[Cause, ...] = (
@@ -68,14 +72,14 @@ CAUSES: tuple[Cause, ...] = (
           item_causes.parents),
     _queue(QueueCause.NEVER, "The batch system took the job, and will never start it: a limit of the partition, say."),
     _queue(QueueCause.HELD, "An administrator, or you, have put a hold on the job."),
+    Cause("jobs in vain", "Jobs end before they have brought anything.",
+          "give a longer walltime=, or look at the output of the last job", run_causes.jobs_in_vain),
     Cause("batch system away", "The queue cannot be listed.", "nothing: jobs go on, and it is tried again by itself",
           run_causes.batch_system_away),
     Cause("submit limit", "The batch system takes no more jobs of this user.",
           "wait until jobs have ended; a smaller max_simultaneous_jobs stays below the limit", run_causes.submit_limit),
     Cause("submit postponed", "A submit got no answer, or was refused for the moment.",
           "nothing: it is tried again by itself", run_causes.submit_refused),
-    Cause("jobs in vain", "Jobs end before they have brought anything.",
-          "give a longer walltime=, or look at the output of the last job", run_causes.jobs_in_vain),
     _queue(QueueCause.LIMIT, "The job waits at a limit of a user, an account or a QOS."),
     _queue(QueueCause.NODES, "Nodes that the job needs are drained, down or reserved."),
     _queue(QueueCause.DEPENDENCY, "The job depends on another one."),
@@ -95,6 +99,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("jobs unfit", "The jobs that run are too small, take other tags, or end.", "wait for another job",
           task_waits.jobs_unfit),
     _queue(QueueCause.OTHER, "The job waits in the queue, for another reason or for one not told yet."),
+    NOT_SENT,
     Cause("job to come", "A job for it is about to be submitted.", "wait", item_causes.job_to_come),
     Cause("nodes avoided", "Nodes killed earlier jobs, and are not used for an hour.", "", run_causes.nodes_avoided),
     Cause("slow", "A point, or a task, runs for longer than usual.",
@@ -132,6 +137,11 @@ def explain(known: Known, row: Item | None = None, record: JobRecord | None = No
 def explain_line(row: Item, rows: Sequence[Item]) -> list[Reason]:
     """Return which items go before a free one; `rows`: all."""
     return _reasons(GOES_FIRST, item_causes.goes_first(row, rows))
+
+
+def not_sent() -> Reason:
+    """Return why a task that only its program knows does not run."""
+    return Reason(NOT_SENT.name, "it is on its way to the run", NOT_SENT.remedy)
 
 
 def in_order(reasons: Iterable[Reason]) -> list[Reason]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -58,7 +57,7 @@ class Lock:
             os.getpid(),
             boot_id(),
             started_at(os.getpid()),
-            secrets.token_hex(8),
+            os.urandom(8).hex(),
             prepares=prepares,
         )
         self._next = 0.0
@@ -93,7 +92,7 @@ class Lock:
 
     def _create(self) -> bool:
         """Create the lock file by a hard link, so that it appears with its content or not at all."""
-        draft = files.temporary_name(self._path, secrets.token_hex(4))
+        draft = files.temporary_name(self._path, os.urandom(4).hex())
         with files.naming(self._path):
             try:
                 draft.touch(0o600)
@@ -107,7 +106,7 @@ class Lock:
 
     def _break(self, other: Holder) -> None:
         """Remove a dead manager's lock by a rename, so that only one of two processes succeeds."""
-        moved_path = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        moved_path = self._path.with_name(f"{self._path.name}.{os.urandom(4).hex()}")
         try:
             self._path.rename(moved_path)
         except FileNotFoundError:

@@ -33,6 +33,9 @@ MAX_CODE = 2**18
 #: Lines of source sent with one function, at most.
 _MAX_SOURCE_LINES = 5_000
 
+#: What folders are called into which packages are installed; the second by Debian.
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+
 _registering = threading.Lock()
 #: Names and modules that were checked last, and those of them that are not installed. Kept,
 #: because a client has 1,300 modules and asks twice for each learner.
@@ -44,8 +47,10 @@ def dumps_by_value(obj: object, *, with_source: bool = True) -> bytes:
     """Pickle an object; functions and classes of modules that are not installed go by value.
 
     So a worker needs neither the user's ``learners_file.py`` nor its imports. A module is
-    installed if it is in the standard library or in a ``site-packages`` of this environment.
-    (Editable installs by ``.pth`` files are not: another process may start elsewhere.)
+    installed if it is in the standard library, in a ``site-packages`` of this environment, or in
+    an entry of ``sys.path`` that is called ``site-packages`` or ``dist-packages``, whoever put it
+    there (``PYTHONPATH``, a ``.pth`` file): jobs have these entries too. (Editable installs are
+    not: their sources are edited while jobs wait.)
 
     Parameters
     ----------
@@ -294,18 +299,24 @@ def _is_user_module(name: str, module: Any) -> bool:
 @cache
 def _is_installed(name: str, file: str) -> bool:
     top = name.partition(".")[0]
+    if top == "adaptive_scheduler" or top in sys.stdlib_module_names:
+        return True
+    folders = _installed_folders(tuple(filter(_is_for_packages, sys.path)))
     return (
-        top == "adaptive_scheduler"
-        or top in sys.stdlib_module_names
-        or os.path.abspath(file).startswith(_installed_folders())  # noqa: PTH100  links are not resolved
-        or os.path.realpath(file).startswith(_installed_folders())  # last: it asks the file system
+        os.path.abspath(file).startswith(folders)  # noqa: PTH100  links are not resolved
+        or os.path.realpath(file).startswith(folders)  # last: it asks the file system
     )
 
 
+def _is_for_packages(entry: str) -> bool:
+    """Whether pip installs into a folder of this name: here, or where `PYTHONPATH` or a .pth leads."""
+    return os.path.basename(os.path.normpath(entry)) in _PACKAGE_FOLDERS  # noqa: PTH119  "" stays ""
+
+
 @cache
-def _installed_folders() -> tuple[str, ...]:
+def _installed_folders(entries: tuple[str, ...]) -> tuple[str, ...]:
     paths = {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths.update([*site.getsitepackages(), site.getusersitepackages()])
+    paths.update([*site.getsitepackages(), site.getusersitepackages(), *entries])
     return tuple(
         form(path).rstrip(os.sep) + os.sep
         for path in paths

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor as BaseExecutor
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,20 +16,19 @@ from adaptive_scheduler.core import paths
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.options.checks import duration
 from adaptive_scheduler.core.options.keywords import accept_aliases
-from adaptive_scheduler.core.rows.row import TaskItem
-from adaptive_scheduler.core.tasks.pools import IDLE, Pool
+from adaptive_scheduler.core.reasons.explanation import Explanation
+from adaptive_scheduler.core.tasks.pools import IDLE
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.times import TimeLike, seconds
-from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
+from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.closing import Closing
-from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.future import TaskFuture, completed
-from adaptive_scheduler.runs.driver.pools import LocalHead, RunPools, pool_where, where_to_run
+from adaptive_scheduler.runs.driver.pools import RunPools, pool_where, where_to_run
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
+from adaptive_scheduler.runs.driver.tasks.tasks_of_run import TasksOfRun
 from adaptive_scheduler.runs.sites.find_site import (
     closed_if_refused,
-    refuse_here,
     site_for,
     site_of,
 )
@@ -128,7 +128,7 @@ class Executor(BaseExecutor):
             book = TaskBook(site, name, initializers)
         self._open(book, Closing(book, closes_run=True, waits=True, stops=True))
         try:
-            self._add(made, where)
+            self._pools.let_run(made, where)
         except BaseException:
             self._closing.leave()
             raise
@@ -136,9 +136,10 @@ class Executor(BaseExecutor):
     def _open(self, book: TaskBook, closing: Closing) -> None:
         self._book = book
         self.folder = book.site.folder
+        self._tasks = TasksOfRun(book)
         self._settings = Settings()
         self._closing = closing
-        self._pools = RunPools(book.site, book.keeper)
+        self._pools = RunPools(book, closing.heads)
         weakref.finalize(self, self._closing.begin).atexit = False
         book.start()
 
@@ -184,16 +185,11 @@ class Executor(BaseExecutor):
     @property
     def futures(self) -> list[TaskFuture[Any]]:
         """New futures of all tasks that the run has, in the order of their ids."""
-        found = [future_of(self._book, row) for row in self._book.site.rows()]
-        self._book.adopt(found)
-        return found
+        return self._tasks.futures()
 
     def futures_of(self, keys: Collection[str]) -> dict[str, TaskFuture[Any]]:
         """Return new futures of the tasks that have one of these keys, by their keys."""
-        rows = [row for row in self._book.site.rows() if row.key in keys]
-        found = {row.key: future_of(self._book, row) for row in rows}
-        self._book.adopt(list(found.values()))
-        return found
+        return self._tasks.futures_of(keys)
 
     # ------------------------------------------------------------------- where tasks run
 
@@ -241,7 +237,7 @@ class Executor(BaseExecutor):
         pool = pool_where(
             chosen, scheduler, (min_jobs, jobs), accepts, (batch_size, threshold), idle
         )
-        self._add(pool, scheduler)
+        self._pools.let_run(pool, scheduler)
         return chosen
 
     def remove_pool(self, name: str) -> None:
@@ -249,10 +245,9 @@ class Executor(BaseExecutor):
         self._pools.remove(name)
 
     def __repr__(self) -> str:
-        pools = [repr(head.where) for head in self._closing.heads] + self._pools.added
-        runs_on = ", ".join(pools) or "what it has already"
+        unfinished = self._tasks.count_unfinished(only_own=self._closing.waits)
         return (
-            f"<Executor of {self._book.site.name} on {runs_on}: {self._unfinished()} tasks have not ended"
+            f"<Executor of {self._book.site.name} on {self._pools}: {unfinished} tasks have not ended"
             f"{', and it takes no more' if self._closing.is_shut else ''}>"
         )
 
@@ -269,25 +264,6 @@ class Executor(BaseExecutor):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | None:
         """In a notebook: the same as `info`."""
         return notebook.widget_bundle(self.folder)
-
-    def _unfinished(self) -> int:
-        """How many tasks have not ended: its own, and after `attach` those of the whole run."""
-        if self._closing.waits:
-            return self._book.unfinished
-        try:
-            return self._book.site.count_unfinished()
-        except AdaptiveSchedulerError:  # no run any more: a repr() must not raise
-            return self._book.unfinished
-
-    def _add(self, pool: Pool | None, where: Here | Scheduler) -> None:
-        refuse_here(where, self._book.site.name)
-        if isinstance(where, Here):
-            book = self._book
-            head = LocalHead(self.folder, where, lambda: book.has_work, book.broken)
-            self._closing.heads.append(head)
-            self._pools.wait_for(head)
-        elif pool is not None:
-            self._pools.add(pool, where, self._closing.heads)
 
     # ------------------------------------------------------------------- tasks in
 
@@ -308,17 +284,7 @@ class Executor(BaseExecutor):
         One that cannot be sent has an error as its result, and does not hinder the others.
         """
         self._check_open(fn)
-        if not isinstance(fn, Command):
-            return self._book.submit_many(self._settings, fn, iterable)
-        return [self._submit_command(fn, one) for one in iterable]
-
-    def _submit_command(self, command: Command, parameters: Any) -> TaskFuture[Any]:
-        try:
-            if not isinstance(parameters, Mapping):
-                raise InputError(f"{parameters!r}: give a dict of parameters for {command!r}.")
-            return self.submit(command, **parameters)
-        except (InputError, OSError, TypeError) as error:  # as an input that is gone, `{1: 2}`
-            return self._book.failed_at_submit(self._settings, error)
+        return self._book.submit_many(self._settings, fn, iterable)
 
     def map(
         self,
@@ -435,14 +401,50 @@ class Executor(BaseExecutor):
         tag : str, optional
             Only those of this tag.
         """
-        table = self._book.site.table(state, tag)
-        running = [row["task"] for row in table if row["state"] == "running"]
-        views = self._book.describe(running) if running else {}
-        for row in table:
-            view = views.get(row["task"])
-            if view is not None and view.phase == "running":
-                row |= {"job": view.job, "node": view.node, "pid": view.pid}
-        return table
+        return self._tasks.table(state, tag)
+
+    def explain(self, task: TaskFuture[Any] | int) -> Explanation:
+        """Say why a task does not run, or is not done, and what to do; printed, it is a paragraph.
+
+        Its ``cause`` is one of those in docs/explain.md, its ``reasons`` are all that hold.
+
+        Parameters
+        ----------
+        task : TaskFuture or int
+            A future of this run, or the id of a task.
+
+        Raises
+        ------
+        InputError
+            The run has no such task.
+        """
+        return self._tasks.explain(task)
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report of the run so far: one HTML file that opens anywhere, also offline.
+
+        It shows which jobs ran what and when, what became of the cores, waiting times, the slowest
+        tasks, failures with their tracebacks, and the settings. A path that ends in ``.json`` or
+        ``.md`` gives the same numbers for programs, or as Markdown.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, on this machine, which is replaced; its folder must exist.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            It cannot be written there.
+        """
+        from adaptive_scheduler.runs.report.write import save_report  # with what it draws
+
+        return save_report(self._book.site.report, path)
 
     # ------------------------------------------------------------------- the end
 
@@ -487,14 +489,3 @@ def _folder_of(folder: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     if found is None:
         raise InputError("Executor.attach(): give the folder of a run; this is no task of one.")
     return found
-
-
-def future_of(book: TaskBook, row: TaskItem) -> TaskFuture[Any]:
-    """Return a future of a task that the run has; its book must still adopt it."""
-    settings = Settings(
-        row.priority, row.tag, row.name, row.key, None, row.policy, row.timeout, (),
-        is_command=not row.function,
-    )  # fmt: skip
-    future: TaskFuture[Any] = TaskFuture(book, None, {}, settings)
-    future.number = row.id
-    return future

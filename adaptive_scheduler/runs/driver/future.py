@@ -9,6 +9,9 @@ from concurrent.futures import Future, InvalidStateError, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
+from adaptive_scheduler.core.reasons.explanation import Explanation
+from adaptive_scheduler.core.reasons.table import not_sent
+from adaptive_scheduler.core.wire.reasons import Reason
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.driver.commands.command import EncodedCommand
@@ -207,6 +210,20 @@ class TaskFuture(Future[T]):
         """That its last try took; None until it has ended."""
         last = self._last_try()
         return None if last is None else last.seconds
+
+    def explain(self) -> Explanation:
+        """Say why it does not run, or is not done, and what to do; printed, it is a paragraph.
+
+        Its ``cause`` is one of those in docs/explain.md, its ``reasons`` are all that hold.
+        """
+        if self.number is not None:
+            found: Explanation = self._owner.site.explain(self.number)
+            return found
+        if self._state in _OVER:
+            state = "cancelled" if self.cancelled() else "failed"
+            text = "it was cancelled" if self.cancelled() else f"it was not sent: {self._exception}"
+            return Explanation("task", "not sent", self.settings.name, state, [Reason(state, text)])
+        return Explanation("task", "not sent", self.settings.name, self.state, [not_sent()])
 
     def _last_try(self) -> LastTry | None:
         return last_try(self.facts)

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,8 +24,9 @@ from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.processes import end_process, new_head, start_head
-from adaptive_scheduler.runs.driver.start_run import ManagerKeeper, has_manager, is_closed
-from adaptive_scheduler.runs.sites.site import Site
+from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed
+from adaptive_scheduler.runs.driver.task_book import TaskBook
+from adaptive_scheduler.runs.sites.find_site import refuse_here
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.here import Here
 
@@ -126,46 +127,62 @@ class LocalHead:
 
 
 class RunPools:
-    """The pools of jobs of a run, as its driver adds and removes them.
+    """Where the tasks of a run are run, as its driver adds and removes it. Printed: all that it has added.
 
     Parameters
     ----------
-    site : Site
-    keeper : ManagerKeeper
-
-    Attributes
-    ----------
-    added : list of str
-        Those that this driver has added, for people.
+    book : TaskBook
+    heads : list of LocalHead
+        Those of this machine, to which new ones are added.
     """
 
-    def __init__(self, site: Site, keeper: ManagerKeeper) -> None:
-        self._site, self._keeper = site, keeper
-        self.added: list[str] = []
+    def __init__(self, book: TaskBook, heads: list[LocalHead]) -> None:
+        self._book, self._heads = book, heads
+        self._site, self._keeper = book.site, book.keeper
+        self._added: list[str] = []
 
-    def add(self, pool: Pool, scheduler: Scheduler, heads: Iterable[LocalHead] = ()) -> None:
-        """Let the manager have this pool; one of its name whose jobs have other resources ends.
+    def __str__(self) -> str:
+        places = [repr(head.where) for head in self._heads] + self._added
+        return ", ".join(places) or "what it has already"
+
+    def let_run(self, pool: Pool | None, where: Here | Scheduler) -> None:
+        """Let tasks run on this machine, or in the jobs of a pool.
+
+        One of its name whose jobs have other resources ends.
 
         Parameters
         ----------
-        pool : Pool
-        scheduler : Scheduler
-        heads : iterable of LocalHead
-            Those of this machine: the manager must know them before it has the pool, or it takes
-            the pool for all that will ever run tasks, and refuses what only they can hold.
+        pool : Pool, optional
+            None for this machine.
+        where : Here or Scheduler
 
         Raises
         ------
         InputError
-            Its jobs would need another scheduler than the run has.
+            Its jobs would need another scheduler than the run has, or this machine does not see the run.
         RequestRefusedError
+        """
+        refuse_here(where, self._site.name)
+        if isinstance(where, Here):
+            book = self._book
+            head = LocalHead(self._site.folder, where, lambda: book.has_work, book.broken)
+            self._heads.append(head)
+            self._wait_for(head)
+        elif pool is not None:
+            self._add(pool, where)
+
+    def _add(self, pool: Pool, scheduler: Scheduler) -> None:
+        """Let the manager have a pool.
+
+        It must know the heads of this machine before: it would take the pool for all that will ever
+        run tasks, and refuse what only they can hold.
         """
         check_pool(pool)
         self._site.refuse_missing_programs(scheduler)
         known = self._site.known_scheduler()
         if known is not None:
             _refuse_other(pool.name, self._site.adapted(scheduler), known)
-        for head in heads:
+        for head in self._heads:
             self._wait_until_known(head)
         try:
             self._keeper.ask(AddPool(pool))
@@ -177,9 +194,9 @@ class RunPools:
             else:
                 raise
             self._keeper.ask(AddPool(pool))
-        self.added.append(f"{pool.name} ({scheduler!r}, at most {pool.max_jobs} jobs)")
+        self._added.append(f"{pool.name} ({scheduler!r}, at most {pool.max_jobs} jobs)")
 
-    def wait_for(self, head: LocalHead) -> None:
+    def _wait_for(self, head: LocalHead) -> None:
         """In a run with pools, wait until the manager knows a head: else it refuses what only that can hold."""
         pools = self._keeper.ask(Pools())
         if not isinstance(pools, PoolList) or all(one.pool.is_removed for one in pools.pools):
@@ -202,7 +219,7 @@ class RunPools:
         if not isinstance(name, str):
             raise InputError(f"remove_pool({name!r}): give the name of a pool.")
         self._keeper.ask(RemovePool(name))
-        self.added = [one for one in self.added if not one.startswith(f"{name} (")]
+        self._added = [one for one in self._added if not one.startswith(f"{name} (")]
 
 
 def where_to_run(scheduler: Any, max_workers: int | None = None) -> Here | Scheduler:

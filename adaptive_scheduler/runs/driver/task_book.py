@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
 from contextlib import AbstractContextManager
 from operator import itemgetter
@@ -148,9 +148,21 @@ class TaskBook:
     def submit_many(
         self, settings: Settings, function: Callable[..., Any], iterable: Iterable[Any]
     ) -> list[AnyFuture]:
-        """Let ``function(x)`` be a task for each x."""
+        """Let ``function(x)`` be a task for each x; a dict has the parameters of a `Command`."""
+        if isinstance(function, Command):
+            return [self._submit_command(settings, function, one) for one in iterable]
         with self._functions.pinned(function):
             return [self.submit(settings, function, (one,), {}) for one in iterable]
+
+    def _submit_command(self, settings: Settings, command: Command, parameters: Any) -> AnyFuture:
+        try:
+            if not isinstance(parameters, Mapping):
+                raise InputError(f"{parameters!r}: give a dict of parameters for {command!r}.")
+            if unnamed := [name for name in parameters if not isinstance(name, str)]:
+                raise InputError(f"{command!r}: {unnamed[0]!r} is no name of a parameter.")
+            return self.submit(settings, command, (), dict(parameters))
+        except (InputError, OSError, TypeError) as error:  # as an input that is gone
+            return self.failed_at_submit(settings, error)
 
     def pinned(self, function: Callable[..., Any]) -> AbstractContextManager[None]:
         """Pickle an object that may change, such as a `partial`, only once in this block."""

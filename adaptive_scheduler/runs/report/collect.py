@@ -95,7 +95,7 @@ def _collected(
     snapshot = _snapshot(folder)
     rows = _as_reported(row_codec.read_items(tables, folder), snapshot)
     history, now = read_history(folder), time.time()
-    shown = summary(snapshot, now=now)
+    shown = summary(snapshot)
     begun, ended = begun_and_ended(rows, history, is_over=snapshot.over and not snapshot.jobs)
     phases: dict[str, int] = {}
     for row in rows:

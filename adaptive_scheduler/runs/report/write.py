@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -63,9 +64,24 @@ def write_report(folder: RunFolder, path: str | os.PathLike[str], form: Form | N
     RunError, DatabaseError
         There is no run, or it cannot be read.
     """
+    return save_report(lambda wanted: report_text(folder, wanted), path, form)
+
+
+def save_report(
+    make: Callable[[Form], str], path: str | os.PathLike[str], form: Form | None = None
+) -> Path:
+    """Write a report that is made elsewhere; see `write_report`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the report in a form.
+    path : path-like
+    form : str, optional
+    """
     target = Path(path).expanduser()
     check_target(target)
-    files.write_atomically(target, report_text(folder, form or form_of(target)).encode())
+    files.write_atomically(target, make(form or form_of(target)).encode())
     return target
 
 

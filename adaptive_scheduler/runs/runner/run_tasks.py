@@ -19,8 +19,9 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.optimizers.by_name import ByName
 from adaptive_scheduler.runs.driver.commands.command import Command
-from adaptive_scheduler.runs.driver.executor import Executor, future_of
+from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.driver.future import TaskFuture
+from adaptive_scheduler.runs.driver.tasks.tasks_of_run import future_of
 
 AnyFuture = TaskFuture[Any]
 

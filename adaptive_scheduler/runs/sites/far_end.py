@@ -100,7 +100,7 @@ class FarEnd:
         self._folder = RunFolder(path) if is_private else run_folder(path, "")
         site = self._site = LocalSite(self._folder)
         for name in ("exists", "lives", "is_closed", "count_unfinished", "rows", "results",
-                     "table", "spec"):  # fmt: skip
+                     "table", "spec", "explain", "report"):  # fmt: skip
             self.answers[name] = getattr(site, name)
         self.answers["make_folder"] = lambda path: site.make_folder(Path(path))
         return FarHello(own_version(), own_python(), sys.executable, os.fspath(self._folder))

@@ -9,10 +9,11 @@ import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.tasks.command_spec import PARAM_FILE
 from adaptive_scheduler.core.wire.tasks import TaskResult
@@ -21,9 +22,19 @@ from adaptive_scheduler.io.pickling.callables_file import read_callable
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.io.transport.whereabouts import InFolder
 from adaptive_scheduler.runs.driver import start_run
-from adaptive_scheduler.runs.driver.task_table import Specs, read_results, read_rows, task_table
+from adaptive_scheduler.runs.driver.tasks.task_table import (
+    Specs,
+    read_results,
+    read_rows,
+    task_table,
+)
+from adaptive_scheduler.runs.manager_client import ManagerClient
+from adaptive_scheduler.runs.reasons.explain import explain_item
 from adaptive_scheduler.runs.sites.site import CallPlace
 from adaptive_scheduler.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.report.write import Form
 
 
 class LocalSite:
@@ -107,6 +118,17 @@ class LocalSite:
     def table(self, state: str | None, tag: str | None) -> list[dict[str, Any]]:
         """Read it."""
         return task_table(self.folder, state, tag)
+
+    def explain(self, task: int) -> Explanation:
+        """Ask the manager, or read the disk."""
+        with ManagerClient(self.folder) as viewer:
+            return explain_item(viewer, task)
+
+    def report(self, form: Form) -> str:
+        """Make it of what the disk has."""
+        from adaptive_scheduler.runs.report.write import report_text  # with what it draws
+
+        return report_text(self.folder, form)
 
     def spec(self, task: int) -> bytes:
         """Read it."""

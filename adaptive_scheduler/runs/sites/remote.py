@@ -11,12 +11,13 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.wire.tasks import TaskResult
 from adaptive_scheduler.errors import FarHostError
@@ -30,6 +31,9 @@ from adaptive_scheduler.io.ssh.far_session import FarSession, LostConnectionErro
 from adaptive_scheduler.runs.sites.far_end import FarHello, own_python, own_version
 from adaptive_scheduler.runs.sites.site import CallPlace
 from adaptive_scheduler.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.report.write import Form
 
 FAR_END = "adaptive_scheduler.runs.sites.far_end"
 #: Bytes of a file that one message carries.
@@ -187,6 +191,14 @@ class RemoteSite:
     def table(self, state: str | None, tag: str | None) -> list[dict[str, Any]]:
         """Read it there."""
         return self._ask(list[dict[str, Any]], "table", state, tag)
+
+    def explain(self, task: int) -> Explanation:
+        """Ask there."""
+        return self._ask(Explanation, "explain", task)
+
+    def report(self, form: Form) -> str:
+        """Have it made there."""
+        return self._ask(str, "report", form)
 
     def spec(self, task: int) -> bytes:
         """Read it there."""

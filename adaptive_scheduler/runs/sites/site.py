@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.wire.tasks import TaskResult
 from adaptive_scheduler.io.transport.whereabouts import Whereabouts
 from adaptive_scheduler.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.report.write import Form
 
 
 class CallPlace(NamedTuple):
@@ -101,7 +105,13 @@ class Site(Protocol):
         """Return how all tasks that have ended did so."""
 
     def table(self, state: str | None, tag: str | None) -> list[dict[str, Any]]:
-        """Return what is known of each task; see `runs.driver.task_table.task_table`."""
+        """Return what is known of each task; see `runs.driver.tasks.task_table.task_table`."""
+
+    def explain(self, task: int) -> Explanation:
+        """Say why a task does not run, or is not done; InputError if there is none of this id."""
+
+    def report(self, form: Form) -> str:
+        """Return the report of the run; see `runs.report.write.report_text`."""
 
     def spec(self, task: int) -> bytes:
         """Return what a task was submitted with; InputError if it is not on disk."""

@@ -9,7 +9,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import OVER, Phase
 from adaptive_scheduler.core.tasks.resources import TaskResources, is_kept_as
 from adaptive_scheduler.errors import FileError
-from adaptive_scheduler.runs.driver.task_table import read_rows, read_rows_with_resources
+from adaptive_scheduler.runs.driver.tasks.task_table import read_rows, read_rows_with_resources
 from adaptive_scheduler.runs.sweep.decisions import Past, split_key
 from adaptive_scheduler.runs.sweep.folders import SweepFolder
 

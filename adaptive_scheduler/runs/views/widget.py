@@ -23,6 +23,8 @@ from adaptive_scheduler.runs.views.page.source import RunSource
 _BYE = "bye"
 #: What shows a widget.
 MIME = "application/vnd.jupyter.widget-view+json"
+#: Answers to a view that are kept while they cannot be sent.
+MOST_KEPT = 10
 #: Sends a message to one of the places where a widget is shown.
 Send = Callable[[str, Message], None]
 
@@ -87,6 +89,7 @@ class Watcher:
         self._send = send
         self._may_change = may_change
         self._sessions: dict[str, ViewSession] = {}
+        self._unsent: dict[str, list[Message]] = {}
         self._incoming: deque[tuple[str, Message]] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -143,6 +146,7 @@ class Watcher:
     def _take(self, view: str, message: Message) -> None:
         if message.get("type") == _BYE:
             self._sessions.pop(view, None)
+            self._unsent.pop(view, None)
             return
         if view not in self._sessions:
             self._sessions[view] = ViewSession(self._source, self._may_change)
@@ -152,5 +156,17 @@ class Watcher:
         self._tell(view, session.tick())
 
     def _tell(self, view: str, messages: list[Message]) -> None:
-        for message in messages:
-            self._send(view, message)
+        """Send messages; what a button did is kept if it cannot be sent: nothing else says it again."""
+        waiting = deque([*self._unsent.pop(view, []), *messages])
+        try:
+            while waiting:
+                self._send(view, waiting[0])
+                waiting.popleft()
+        finally:
+            if kept := [one for one in waiting if _is_said_once(one)][-MOST_KEPT:]:
+                self._unsent[view] = kept
+
+
+def _is_said_once(message: Message) -> bool:
+    """Whether it is the answer to a button, or to another request of a front end."""
+    return message["type"] in ("done", "error") and bool(message.get("request"))

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ class BrowserTalk(threading.Thread):
         self._send = send
         self._inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._told = ""
+        self._next_tick = 0.0
 
     def put(self, message: dict[str, Any]) -> None:
         """Hand over a message of the browser."""
@@ -81,12 +83,18 @@ class BrowserTalk(threading.Thread):
                 self._send([{"type": "error", "request": 0, "text": text}])
 
     def _next(self, view: View) -> Messages | None:
-        """Return the answers to the next message, or what is new; None if the browser is gone."""
-        try:
-            message = self._inbox.get(timeout=TICK)
-        except queue.Empty:
-            return view.tick()
-        return None if message is None else view.receive(message)
+        """Return the answers to the next message, or what is new; None if the browser is gone.
+
+        Who scrolls sends many messages: what is new is told all the same.
+        """
+        left = self._next_tick - time.monotonic()
+        if left > 0:
+            with contextlib.suppress(queue.Empty):
+                message = self._inbox.get(timeout=left)
+                return None if message is None else view.receive(message)
+        answers = view.tick()
+        self._next_tick = time.monotonic() + TICK
+        return answers
 
     def _say(self, answers: Messages) -> None:
         """Send answers, but not again and again that the run cannot be read."""

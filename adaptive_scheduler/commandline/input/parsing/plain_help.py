@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from adaptive_scheduler.commandline.input.parsing.plain_values import converts_plain_values
+
 #: Beside ``--help``.
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -15,7 +17,7 @@ class CommandWithPlainHelp(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the word that stands for its value."""
-        return [in_plain_words(parameter) for parameter in super().get_params(ctx)]
+        return [_plain(parameter) for parameter in super().get_params(ctx)]
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return ``[OPTIONS]`` and the arguments, as their metavars write them."""
@@ -27,7 +29,11 @@ class GroupWithPlainHelp(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the word that stands for its value."""
-        return [in_plain_words(parameter) for parameter in super().get_params(ctx)]
+        return [_plain(parameter) for parameter in super().get_params(ctx)]
+
+
+def _plain(parameter: Any) -> Any:
+    return converts_plain_values(in_plain_words(parameter))
 
 
 def in_plain_words(parameter: Any) -> Any:

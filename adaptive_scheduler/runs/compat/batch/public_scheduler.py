@@ -11,14 +11,25 @@ import copy
 import functools
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from adaptive_scheduler.core.jobs.batch_jobs import JobId
+from adaptive_scheduler.core.options.checks import path
 from adaptive_scheduler.core.paths import SYSTEM_VARIABLE
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import InputError, SchedulerError
+from adaptive_scheduler.errors import SchedulerError
+from adaptive_scheduler.runs.compat.batch.given_values import (
+    are_assignments,
+    is_deferred,
+    of_place,
+    with_exports,
+)
+from adaptive_scheduler.runs.compat.batch.job_files import JobFiles
+from adaptive_scheduler.runs.compat.learners.accepted import say_once
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.registry import scheduler_class
 
@@ -31,15 +42,38 @@ if TYPE_CHECKING:
 PAUSE = 0.5
 
 
-class PublicScheduler(Scheduler):
-    """A scheduler that also lists and cancels jobs; see `public_class`.
+class PublicScheduler(JobFiles):
+    """Base of the schedulers that users name: each also lists and cancels jobs.
 
-    Its static method ``queue(me_only=True)`` returns the jobs that wait or run: job id to ``job_name``, ``state`` and more.
+    A class for another batch system has the abstract methods of `adaptive_scheduler.schedulers.base.Scheduler`
+    (CONTRIBUTING.md, "Add a scheduler").
     """
 
     def __init__(self, *args: Any, **given: Any) -> None:
-        _refuse_ignored(given)
-        super().__init__(*args, **_with_exports(given))
+        self._take_former(given)
+        super().__init__(*args, **with_exports(given))
+
+    def _take_former(self, given: dict[str, Any]) -> None:
+        """Keep what only scripts by hand need; `given` loses what the translator does not know."""
+        folder = given.pop("batch_folder", None)
+        if folder:
+            self.batch_folder = Path(path(folder, "batch_folder")).expanduser().absolute()
+            say_once("batch_folder", _SCRIPTS)
+        self._script = given.get("extra_script") or ""
+        if are_assignments(given.get("extra_env_vars")):
+            self._assignments = given["extra_env_vars"]
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Say which methods of a user's class a run never calls."""
+        super().__init_subclass__(**given)
+        vain = sorted(_NEVER_CALLED & vars(cls).keys())
+        if vain and not cls.__module__.startswith("adaptive_scheduler."):
+            warnings.warn(
+                f"{cls.__name__} has its own {', '.join(vain)}, which a run does not call: it writes and submits "
+                "its job scripts itself. Give extra_scheduler=, extra_script= or setup=, or override header(). "
+                "See docs/migrating.md.",
+                stacklevel=2,
+            )
 
     # ------------------------------------------------------------- one value per learner
 
@@ -52,7 +86,7 @@ class PublicScheduler(Scheduler):
     def has_callables(self) -> bool:
         """Whether some value is given by a callable, when the run starts."""
         return any(
-            _is_deferred(key, one)
+            is_deferred(key, one)
             for key, value in self._options.items()
             if isinstance(value, tuple)
             for one in value
@@ -68,7 +102,7 @@ class PublicScheduler(Scheduler):
         """Return the same with a value in the place of each callable, which is called."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: tuple(_of_place(key, one) for one in value) if isinstance(value, tuple) else value
+            key: tuple(of_place(key, one) for one in value) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         PublicScheduler._check(made)
@@ -78,7 +112,7 @@ class PublicScheduler(Scheduler):
         """Return the same for one learner alone, with the values that callables give now."""
         made = copy.copy(self)
         vars(made)["_options"] = {
-            key: _of_place(key, value[index]) if isinstance(value, tuple) else value
+            key: of_place(key, value[index]) if isinstance(value, tuple) else value
             for key, value in self._options.items()
         }
         return made
@@ -116,22 +150,45 @@ class PublicScheduler(Scheduler):
         chosen = self if index is None or self.single_job_script else self.of_learner(index)
         return super(PublicScheduler, chosen).job_script()
 
+    def _script_text(self, options: Mapping[str, Any] | None, index: int | None) -> str:
+        return self.job_script(options, index=index)
+
+    @property
+    def submit_cmd(self) -> str:
+        """The program that submits a script."""
+        return self.programs[0]
+
     # ------------------------------------------------------------------------ queue
+
+    def queue(self, *, me_only: bool = True) -> Queue:
+        """Return the jobs that wait or run: job id to ``job_name``, ``state`` and more.
+
+        Parameters
+        ----------
+        me_only : bool
+            Ignored: a batch system of which nothing else is known is asked for your own.
+
+        Raises
+        ------
+        NoObservation
+            The batch system does not answer.
+        """
+        del me_only
+        from adaptive_scheduler.runs.compat.batch.queue_table import listed_queue
+
+        return listed_queue(self)
 
     def queue_df(self) -> pd.DataFrame:
         """Return the queue as a table, with a row for each job."""
         from adaptive_scheduler.runs.load_data import import_pandas
 
-        return import_pandas().DataFrame(self._jobs()).transpose()
-
-    def _jobs(self) -> Queue:
-        return cast("Queue", type(self).queue())  # type: ignore[attr-defined]
+        return import_pandas().DataFrame(self.queue()).transpose()
 
     def job_names_to_job_ids(self, *job_names: str) -> list[str]:
         """Return the ids of your jobs in the queue that have these names."""
         from adaptive_scheduler.runs.compat.batch.queue_table import jobs_named
 
-        return jobs_named(self._jobs(), job_names)
+        return jobs_named(self.queue(), job_names)
 
     def cancel(
         self, job_names: Sequence[str], *, with_progress_bar: bool = True, max_tries: int = 5
@@ -155,8 +212,16 @@ class PublicScheduler(Scheduler):
         """
         del with_progress_bar
         names = [job_names] if isinstance(job_names, str) else list(job_names)
-        for _ in range(max_tries):
-            jobs = self.job_names_to_job_ids(*names)
+        self._cancel_until_gone(lambda: self.job_names_to_job_ids(*names), max_tries)
+
+    def cancel_ids(self, jobs: Sequence[str], max_tries: int = 5) -> None:
+        """Cancel jobs by their ids, as `cancel` does by their names."""
+        wanted = set(jobs)
+        self._cancel_until_gone(lambda: sorted(wanted & self.queue().keys()), max_tries)
+
+    def _cancel_until_gone(self, still_there: Callable[[], Sequence[str]], tries: int) -> None:
+        for _ in range(tries):
+            jobs = still_there()
             if not jobs:
                 return
             _cancel(self, jobs)
@@ -175,7 +240,7 @@ class PublicScheduler(Scheduler):
         from adaptive_scheduler.runs.compat.batch.queue_table import parts_of
 
         is_one = parts_of(name)
-        queue: Queue = cls.queue()  # type: ignore[attr-defined]
+        queue: Queue = cls(cores=1).queue()
         jobs = [job for job, facts in queue.items() if is_one(facts["job_name"])]
         if not jobs:
             print(f"No job in the queue is called {name!r} or '{name}-NUMBER'.")
@@ -183,6 +248,10 @@ class PublicScheduler(Scheduler):
             print(f"Would cancel {', '.join(jobs)}.")
         else:
             _cancel(cls(cores=1), jobs)
+
+
+# its signature is shown, and completed
+functools.update_wrapper(PublicScheduler.__init__, Scheduler.__init__)
 
 
 def _cancel(scheduler: Scheduler, jobs: Sequence[str]) -> None:
@@ -198,15 +267,24 @@ def _cancel(scheduler: Scheduler, jobs: Sequence[str]) -> None:
         raise SchedulerError("; ".join(dict.fromkeys(faults)))
 
 
+#: The public classes by their names, which pickles have.
+PUBLIC = {"SLURM": "slurm", "PBS": "pbs", "LocalScheduler": "local"}
 #: Options that can be read as attributes.
 _OPTIONS = frozenset(inspect.signature(Scheduler).parameters)
-#: Options of adaptive-scheduler 2 that are accepted without effect.
-_IGNORED = {"batch_folder": "job scripts are in the run's folder"}
+#: Why ``batch_folder`` has no effect on runs.
+_SCRIPTS = "job scripts of runs are in the run's folder; write_job_script() writes to it"
+#: What adaptive-scheduler 2 calls for each job, and a run of this package does not.
+_NEVER_CALLED = frozenset(
+    [
+        "batch_fname", "cancel", "extra_env_vars", "extra_scheduler", "extra_script", "job_script",
+        "log_fname", "output_fnames", "queue", "start_job", "write_job_script",
+    ]
+)  # fmt: skip
 
 
 @cache
 def public_class(name: str) -> type[PublicScheduler]:
-    """Return the public class of ``"slurm"`` or ``"pbs"``."""
+    """Return the public class of ``"slurm"``, ``"pbs"`` or ``"local"``."""
     translator = scheduler_class(name)
 
     @functools.wraps(translator.__init__)
@@ -215,8 +293,7 @@ def public_class(name: str) -> type[PublicScheduler]:
 
     body = {
         "__init__": init, "__module__": __name__, "__doc__": translator.__doc__,
-        "__qualname__": translator.__name__, "queue": staticmethod(_queue_of(name)),
-        **_EXTRA[name],
+        "__qualname__": translator.__name__, **_extra(name),
     }  # fmt: skip
     return cast(
         "type[PublicScheduler]", type(translator.__name__, (PublicScheduler, translator), body)
@@ -225,8 +302,8 @@ def public_class(name: str) -> type[PublicScheduler]:
 
 def __getattr__(name: str) -> Any:
     """The public classes by their names: pickles have them from here."""
-    if name in ("SLURM", "PBS"):
-        return public_class(name.lower())
+    if name in PUBLIC:
+        return public_class(PUBLIC[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -280,73 +357,21 @@ def _partitions(_: Any) -> dict[str, int | None]:
     return found
 
 
-#: What each has besides: the end of a script's name, and the command that submits it.
-_EXTRA: Mapping[str, Mapping[str, Any]] = {
-    "slurm": {"ext": ".sbatch", "submit_cmd": "sbatch", "partitions": property(_partitions)},
-    "pbs": {"ext": ".batch", "submit_cmd": "qsub"},
-}
+def _without_server(job_id: str) -> str:
+    """Return a job's id without the server's name: ``91722.hpc05`` is ``91722``."""
+    return job_id.partition(".")[0]
 
 
-def _is_deferred(option: str, value: Any) -> bool:
-    """Whether a value is a callable that gives it; one that takes the number of workers is an executor."""
-    if not callable(value):
-        return False
-    if option != "executor_type":
-        return True
-    try:
-        inspect.signature(value).bind()
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _of_place(option: str, value: Any) -> Any:
-    return value() if _is_deferred(option, value) else value
-
-
-def _refuse_ignored(given: dict[str, Any]) -> None:
-    from adaptive_scheduler.runs.compat.learners.accepted import say_once
-
-    for name in _IGNORED.keys() & given.keys():
-        if given.pop(name):
-            say_once(name, _IGNORED[name])
-
-
-def _with_exports(given: dict[str, Any]) -> dict[str, Any]:
-    """Move ``extra_env_vars=["NAME=value"]`` to `extra_script`: the job's shell expands it."""
-    exports = given.get("extra_env_vars")
-    if not _are_assignments(exports):
-        return given
-    kept = {key: value for key, value in given.items() if key != "extra_env_vars"}
-    script = kept.get("extra_script") or ""
-    if not isinstance(exports, tuple) and not isinstance(script, tuple):
-        return {**kept, "extra_script": _exporting(exports, script)}
-    n = len(exports) if isinstance(exports, tuple) else len(script)
-    several = exports if isinstance(exports, tuple) else (exports,) * n
-    scripts = script if isinstance(script, tuple) else (script,) * n
-    pairs = zip(several, scripts, strict=True)
-    return {**kept, "extra_script": tuple(_exporting(one, text) for one, text in pairs)}
-
-
-def _are_assignments(value: Any) -> bool:
-    some = value if isinstance(value, tuple) else (value,)
-    return any(callable(one) or isinstance(one, list) for one in some)
-
-
-def _exporting(assignments: Any, script: Any) -> Any:
-    """Return shell lines that export, before those of `script`; later if one of both is a callable."""
-    if callable(assignments) or callable(script):
-        return lambda: _exporting(_value(assignments), _value(script))
-    for one in assignments or ():
-        if not isinstance(one, str) or "=" not in one:
-            raise InputError(
-                f"extra_env_vars: {one!r} must be a text such as 'NAME=value', which the job's shell "
-                "expands, or give a dict of literal values."
-            )
-    return "\n".join(
-        [*(f"export {one}" for one in assignments or ()), *([script] if script else [])]
-    )
-
-
-def _value(given: Any) -> Any:
-    return given() if callable(given) else given
+def _extra(name: str) -> dict[str, Any]:
+    """What each has besides: the end of a script's name, the shell's variable of a job's id, ..."""
+    if name == "slurm":
+        return {
+            "ext": ".sbatch", "_JOB_ID_VARIABLE": "${SLURM_JOB_ID}", "queue": staticmethod(_queue_of(name)),
+            "partitions": property(_partitions),
+        }  # fmt: skip
+    if name == "pbs":
+        return {
+            "ext": ".batch", "_JOB_ID_VARIABLE": "${PBS_JOBID}", "queue": staticmethod(_queue_of(name)),
+            "sanatize_job_id": staticmethod(_without_server),
+        }  # fmt: skip
+    return {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobState
 from adaptive_scheduler.errors import NoObservation
 from adaptive_scheduler.io.system.submit import run_command
+from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.pbs.listing import parse_jobs
 
 #: Job id to what is known of it.
@@ -70,6 +71,19 @@ def pbs_queue(me_only: bool = True) -> Queue:
         if is_alive and "[]" not in job and (not me_only or owner == getpass.getuser()):
             queue[job] = {name: str(attributes.get(key, "")) for name, key in PBS_COLUMNS.items()}
     return queue
+
+
+def listed_queue(scheduler: Scheduler) -> Queue:
+    """Return the jobs that wait or run, by id, of any batch system; as its listing has them."""
+    listed = scheduler.parse_queue(run_command(scheduler.queue_command()))
+    return {
+        str(job.id): {
+            "job_name": job.name, "state": job.native_state, "ReasonList": job.reason,
+            "nodes": ",".join(job.nodes),
+        }
+        for job in listed
+        if job.state is not JobState.ENDED
+    }  # fmt: skip
 
 
 def jobs_named(queue: Queue, names: Sequence[str]) -> list[str]:

@@ -132,7 +132,7 @@ class FormerMembers(Run):
     @property
     def database_manager(self) -> DatabaseView:
         """What the database says; the manager itself is a process of its own."""
-        return DatabaseView(self._described)
+        return DatabaseView(self._described, self.parse_log_files)
 
     def get_database(self) -> pd.DataFrame:
         """Return the database as a table: a row for each learner."""

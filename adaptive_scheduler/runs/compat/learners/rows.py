@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,25 @@ class DatabaseView:
     ----------
     rows : callable
         Returns the rows of now; see `described`.
+    progress : callable
+        ``progress(only_last=...)`` returns the table of the logs of its jobs.
     """
 
-    def __init__(self, rows: Any) -> None:
+    def __init__(self, rows: Callable[[], Any], progress: Callable[..., Any]) -> None:
         self._rows = rows
+        self._progress = progress
+
+    def progress(self, only_last: bool = True) -> Any:
+        """Return how far the learners were, as the logs of jobs say."""
+        return self._progress(only_last=only_last)
+
+    def update(self, queue: Any = None) -> None:
+        """Nothing: each question is answered as the run stands then."""
+
+    @property
+    def fnames(self) -> list[Any]:
+        """The data files, in the order of the list of learners."""
+        return [row["fname"] for row in self.as_dicts()]
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return a dict for each learner, in the order of the list of learners."""

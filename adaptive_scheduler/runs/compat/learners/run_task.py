@@ -11,6 +11,10 @@ from adaptive_scheduler.errors import RunError
 NOT_OVER = ("not started", "running", "held", "manager dead")
 
 
+class MaxRestartsReachedError(RunError):
+    """A learner has failed more often than `max_fails` of its run allows."""
+
+
 class RunTask:
     """The end of a run, which no task of this process waits for: each question asks the run.
 
@@ -47,7 +51,7 @@ class RunTask:
     def exception(self) -> RunError | None:
         """Why the run has failed; None if it has not."""
         status = self._status()
-        return RunError(repr(status)) if status == "failed" else None
+        return MaxRestartsReachedError(repr(status)) if status == "failed" else None
 
     def result(self) -> Any:
         """Return the run's status; raises RunError if it has failed or has not ended."""

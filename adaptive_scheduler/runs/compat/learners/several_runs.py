@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.options.checks import count
-from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    EnvironmentMismatchError,
+    InputError,
+)
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run_manager import RunManager
@@ -121,18 +125,16 @@ class MultiRunManager:
         return [f"{name}: {one.status()!r}" for name, one in self.run_managers.items()]
 
     def info(self) -> Any:
-        """Return a widget that shows all runs as they stand, with a button that looks again.
+        """Return a widget with a tab for each run, and a button that looks at all of them again.
 
         Without ipywidgets it is a text.
         """
+        from adaptive_scheduler.runs.compat.widgets.run_panel import runs_panel
+
         try:
-            import ipywidgets
-        except ImportError:
+            return runs_panel(self.run_managers)
+        except EnvironmentMismatchError:
             return repr(self)
-        shown = ipywidgets.HTML(self._repr_html_())
-        button = ipywidgets.Button(description="update all", icon="refresh")
-        button.on_click(lambda _: setattr(shown, "value", self._repr_html_()))
-        return ipywidgets.VBox([button, shown])
 
     def display(self) -> None:
         """Show `info` in a notebook; in a terminal print it."""

@@ -292,7 +292,7 @@ class TaskRunManager:
     @property
     def database_manager(self) -> DatabaseView:
         """What the database says of each task."""
-        return DatabaseView(self._rows)
+        return DatabaseView(self._rows, self.parse_log_files)
 
     def _rows(self) -> list[dict[str, Any]]:
         table: list[dict[str, Any]] = [] if self._executor is None else self._executor.tasks()

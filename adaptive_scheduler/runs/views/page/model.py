@@ -19,13 +19,15 @@ from adaptive_scheduler.runs.views.tables import duration
 
 #: What is shown of long lists.
 MOST_JOBS, MOST_GROUPS, MOST_OF_A_GROUP = 100, 20, 100
-#: A snapshot of a run that goes on is old after so many seconds.
+#: A snapshot of a run that goes on is old so many seconds after it was read.
 OLD = 20.0
+#: How a note begins that tells of a manager which lives and does not answer (`ManagerClient.snapshot`).
+SILENT_MANAGER = "a manager runs, but"
 #: The phases in the order in which they are shown.
 PHASES = tuple(render.STYLES)
 
 
-def summary(snapshot: Snapshot, actions: Sequence[ActionLine] = (), now: float = 0.0) -> Summary:
+def summary(snapshot: Snapshot, actions: Sequence[ActionLine] = (), age: float = 0.0) -> Summary:
     """Return what is shown of a run.
 
     Parameters
@@ -33,18 +35,18 @@ def summary(snapshot: Snapshot, actions: Sequence[ActionLine] = (), now: float =
     snapshot : Snapshot
         With its active and failed items.
     actions : sequence of ActionLine
-    now : float
-        Seconds since 1970, by the clock of who looks.
+    age : float
+        Seconds since it was read.
     """
-    age = age_text(snapshot, now)
+    text = age_text(snapshot, age)
     return Summary(
         name=str(snapshot.database).removesuffix("/db.tinydb"),
         kind=snapshot.kind,
         sentence=sentence(snapshot),
         state=status.word_of(snapshot),
         time=snapshot.time,
-        age_text=age,
-        is_old=bool(age),
+        age_text=text,
+        is_old=bool(text),
         phases=phase_counts(snapshot),
         done=snapshot.phases.get(Phase.DONE, 0),
         total=snapshot.total,
@@ -133,16 +135,17 @@ def _remaining(snapshot: Snapshot) -> str:
     return "" if left is None else f"about {duration(left)} left"
 
 
-def age_text(snapshot: Snapshot, now: float) -> str:
+def age_text(snapshot: Snapshot, age: float) -> str:
     """Say that what is shown is old, and why; "" if it is not, or will not change any more."""
     if snapshot.over and not snapshot.jobs:
         return ""
-    age = now - snapshot.time
-    if age > OLD:
-        return f"This is {duration(age)} old: nothing newer could be read since."
-    if not snapshot.alive:
-        return "No manager runs: this is what the database has; running jobs may be further."
-    return ""
+    if snapshot.alive:
+        return (
+            f"This is {duration(age)} old: nothing newer could be read since." if age > OLD else ""
+        )
+    if any(note.startswith(SILENT_MANAGER) for note in snapshot.notes):
+        return "The manager does not answer: this is what the database has; running jobs may be further."
+    return "No manager runs: this is what the database has; running jobs may be further."
 
 
 # ------------------------------------------------------------------------- jobs

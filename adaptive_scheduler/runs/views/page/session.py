@@ -1,15 +1,27 @@
-"""One conversation with one front end: what it asks, and what is new for it."""
+"""One conversation with one front end: what it asks, and what is new for it.
+
+Theory of operation
+-------------------
+A view must never stay as it is while the run goes on, and not say so. So each part of what is new
+(the run, the rows, the open item) is made by itself: whatever is wrong with one is told, and the
+others go on. A run that cannot be read is shown as it was, and called old. And every `LIFE_SIGN`
+seconds all is sent again, for messages may be lost on their way without an error.
+
+Ages are measured by a clock that nobody sets, from when this process has read something: clocks of
+two hosts differ, and those of a host are set.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.runs.views.page import actions, model
 from adaptive_scheduler.runs.views.page.messages import (
     ActionDone,
@@ -32,10 +44,12 @@ from adaptive_scheduler.runs.views.tables import duration
 
 #: A JSON object.
 Message = dict[str, Any]
-#: After so many seconds of silence all is said again: a front end takes a longer one for an end.
+#: Seconds after which all is sent again: a front end takes a longer silence for an end.
 LIFE_SIGN = 25.0
-#: What reading a run may raise: its folder may be gone, or be replaced just now.
-_UNREADABLE = (AdaptiveSchedulerError, OSError)
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Shown(msgspec.Struct):
@@ -46,8 +60,9 @@ class Shown(msgspec.Struct):
     rows: RowsPage | None = None
     item: int | None = None
     detail: Detail | None = None
-    last_word: float = 0.0
-    trouble: str = ""
+    all_sent: float = float("-inf")
+    is_detail_lost: bool = False
+    troubles: dict[str, str] = {}
 
 
 class ViewSession:
@@ -60,11 +75,11 @@ class ViewSession:
     may_change : bool
         Whether the front end may change anything.
     clock : callable
-        Returns seconds since 1970.
+        Returns seconds; never goes back.
     """
 
     def __init__(
-        self, source: Source, may_change: bool, clock: Callable[[], float] = time.time
+        self, source: Source, may_change: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._source = source
         self._may_change = may_change
@@ -72,7 +87,8 @@ class ViewSession:
         self._series = SeenSeries()
         self._has_grown = False
         self._snapshot: Snapshot | None = None
-        self._max_jobs = 0
+        self._last: Summary | None = None
+        self._read_at = 0.0
         self._shown = Shown()
         self._plots = Pace(3.0, share=0.05)
 
@@ -86,25 +102,27 @@ class ViewSession:
             return [
                 _plain(RequestFailed(0, f"this view does not understand its front end: {error}"))
             ]
-        try:
-            return [_plain(one) for one in self._answer(asked)]
-        except _UNREADABLE as error:
-            return [_plain(RequestFailed(getattr(asked, "request", 0), str(error)))]
+        answers, trouble = _attempt(lambda: self._answer(asked))
+        if answers is None:
+            answers = [RequestFailed(getattr(asked, "request", 0), trouble)]
+        return [_plain(one) for one in answers]
 
     def _answer(self, asked: FromFront) -> list[ToFront]:
         shown = self._shown
         match asked:
             case ShowRun():
                 shown.summary = None
-                return self._news_of_run()
+                news = self._news_of_run()
+                shown.all_sent = self._clock()
+                return news
             case ShowRows():
-                shown.query = asked
+                shown.query, shown.rows = asked, None
                 shown.rows = self._source.table().page(asked)
                 return [shown.rows]
             case OpenItem():
-                shown.item, shown.detail = None, self._source.detail(asked.item, False)
-                shown.item = asked.item  # there is one
+                shown.item, shown.detail = asked.item, None
                 self._plots.hurry()
+                shown.detail = self._source.detail(asked.item, False)
                 return [shown.detail]
             case CloseItem():
                 shown.item = shown.detail = None
@@ -116,102 +134,118 @@ class ViewSession:
         if not self._may_change:
             return [RequestFailed(asked.request, "This view may only look: nothing was changed.")]
         text = self._source.carry_out(asked)
-        return [ActionDone(asked.request, text), *self._news_of_run()]
+        return [ActionDone(asked.request, text), *self._part("run", self._news_of_run)]
 
     # ----------------------------------------------------------------------- news
 
     def say_all_again(self) -> None:
-        """Forget what the front end was told: a message to it may have been lost."""
-        self._shown.summary = self._shown.rows = self._shown.detail = None
-        self._shown.last_word = 0.0
-        self._plots.hurry()
+        """Forget that the front end was told anything: a message to it may have been lost."""
+        self._shown.all_sent = float("-inf")
 
     def tick(self) -> list[Message]:
         """Look at the run again; returns what has changed since the last time."""
         now, shown = self._clock(), self._shown
-        if shown.last_word and now - shown.last_word > LIFE_SIGN:
-            shown.summary = shown.rows = None  # all of it again: a message may have been lost
-        try:
-            news = [*self._news_of_run(), *self._news_of_rows(), *self._news_of_item()]
-            shown.trouble = ""
-        except _UNREADABLE as error:
-            news = [RequestFailed(0, str(error))] if str(error) != shown.trouble else []
-            shown.trouble = str(error)
-        if news or not shown.last_word:
-            shown.last_word = now
+        if not 0 <= now - shown.all_sent <= LIFE_SIGN:
+            shown.summary, shown.rows, shown.all_sent = None, None, now
+            shown.troubles.clear()
+            shown.is_detail_lost = True
+        news = [
+            *self._part("run", self._news_of_run),
+            *self._part("rows", self._news_of_rows),
+            *self._part("item", self._news_of_item),
+        ]
         return [_plain(one) for one in news]
 
+    def _part(self, name: str, news: Callable[[], list[ToFront]]) -> list[ToFront]:
+        """What is new of one part; what is wrong with it is told once, and hides no other part."""
+        troubles = self._shown.troubles
+        found, trouble = _attempt(news)
+        if found is not None:
+            troubles.pop(name, None)
+            return found
+        is_told = trouble in troubles.values()
+        troubles[name] = trouble
+        return [] if is_told else [RequestFailed(0, trouble)]
+
     def _news_of_run(self) -> list[ToFront]:
-        """A summary, if it says anything new."""
-        trouble = self._look()
-        snapshot, shown = self._snapshot, self._shown
-        assert snapshot is not None
-        buttons = actions.run_actions(snapshot, self._max_jobs) if self._may_change else []
-        found = model.summary(snapshot, buttons, self._clock())
-        if trouble:
-            age = duration(self._clock() - snapshot.time)
+        """A summary, if it says anything new; one that is called old if the run cannot be read."""
+        shown = self._shown
+        found, trouble = _attempt(self._look)
+        if found is None:
+            if self._last is None:
+                raise RunError(trouble)
+            age = duration(self._clock() - self._read_at)
             text = f"This is {age} old: the run cannot be read. {trouble}"
-            found = msgspec.structs.replace(found, age_text=text, is_old=True)
+            found = msgspec.structs.replace(self._last, age_text=text, is_old=True)
         if not self._has_grown and shown.summary is not None and _same(found, shown.summary):
             return []
         has_series = self._has_grown or shown.summary is None
         shown.summary, self._has_grown = found, False
         return [msgspec.structs.replace(found, series=self._series.data()) if has_series else found]
 
-    def _look(self) -> str:
-        """Read the run; returns why it cannot be read now although it was before."""
-        try:
-            snapshot, config = self._source.snapshot(), self._source.config()
-        except _UNREADABLE as error:
-            if self._snapshot is None:
-                raise
-            return str(error)
+    def _look(self) -> Summary:
+        """Read the run; returns what is to be said of it."""
+        snapshot, config = self._source.snapshot(), self._source.config()
+        now = self._clock()
         if self._snapshot is None:
-            self._series = SeenSeries(self._source.past())
-        if snapshot is not self._snapshot and snapshot.alive and not snapshot.over:
-            self._has_grown |= self._series.note(sample(snapshot, config.shapes))
-        self._snapshot, self._max_jobs = snapshot, config.limits.max_jobs
-        return ""
+            self._series = SeenSeries(
+                _attempt(self._source.past)[0] or ()
+            )  # less than the run itself
+        if snapshot is not self._snapshot:
+            self._read_at = now
+            if snapshot.alive and not snapshot.over:
+                self._has_grown |= self._series.note(sample(snapshot, config.shapes))
+        self._snapshot = snapshot
+        may_be = actions.run_actions(snapshot, config.limits.max_jobs) if self._may_change else []
+        self._last = model.summary(snapshot, may_be, now - self._read_at)
+        return self._last
 
     def _news_of_rows(self) -> list[ToFront]:
         """The visible rows, if they have changed."""
         shown = self._shown
         if shown.query is None:
             return []
-        try:
-            found = self._source.table().page(shown.query)
-        except _UNREADABLE:  # the summary says so
-            return []
+        found = self._source.table().page(shown.query)
         if found == shown.rows:
             return []
         shown.rows = found
         return [found]
 
     def _news_of_item(self) -> list[ToFront]:
-        """All about the item that is open, if it has changed."""
+        """All about the item that is open, if it has changed.
+
+        It stays open when it cannot be read: a disk may be away for a moment.
+        """
         shown = self._shown
         if shown.item is None:
             return []
         begun = time.monotonic()
         is_due = self._plots.is_due(begun)
-        try:
-            found = self._source.detail(shown.item, is_due)
-        except _UNREADABLE as error:  # such as a run that was begun anew with fewer learners
-            shown.item = None
-            return [RequestFailed(0, str(error))]
+        found = self._source.detail(shown.item, is_due)
         if is_due:
             self._plots.did(begun, time.monotonic())
         elif shown.detail is not None:
             found = msgspec.structs.replace(found, plot=shown.detail.plot)
-        if found == shown.detail:
+        if found == shown.detail and not shown.is_detail_lost:
             return []
-        shown.detail = found
+        shown.detail, shown.is_detail_lost = found, False
         return [found]
 
 
 def _same(one: Summary, other: Summary) -> bool:
     """Whether two summaries say the same, whenever they were made."""
     return msgspec.structs.replace(one, time=other.time) == other
+
+
+def _attempt(what: Callable[[], T]) -> tuple[T | None, str]:
+    """Return what it returns; or None, and why there is nothing, for people."""
+    try:
+        return what(), ""
+    except AdaptiveSchedulerError as error:
+        return None, str(error)
+    except Exception as error:  # the border to files, sockets and the user's data
+        log.debug("A view of a run cannot be made", exc_info=True)
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _plain(message: ToFront) -> Message:

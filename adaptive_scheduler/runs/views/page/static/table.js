@@ -77,12 +77,24 @@ export class RowTable {
     const key = `${from} ${count} ${this.sort}`;
     if (key === this.wanted) return;
     this.wanted = key;
+    this.askedAt = performance.now();
     this.request = this.ask(from, count, this.sort);
+  }
+
+  loadAgain() {
+    this.wanted = null;
+    this.load();
+  }
+
+  // Whether the rows that were asked for should have come long ago.
+  isLate(now) {
+    return this.request !== this.shown && now - this.askedAt > 15000;
   }
 
   show(page) {
     if (page.request !== this.request) return;
     this.page = page;
+    this.shown = page.request;
     this.drawHeader();
     this.active = Math.min(this.active, Math.max(0, page.matching - 1));
     this.grid.setAttribute("aria-rowcount", page.matching + 1);

@@ -5,6 +5,9 @@ import { RowTable } from "./table.js";
 
 let views = 0;
 
+// Milliseconds, by a clock that nobody sets.
+const now = () => performance.now();
+
 // host: {send(message), onMessage(listener), isLive, mayChange}; returns a function that removes the view.
 export function mount(element, host) {
   const view = new View(host);
@@ -75,9 +78,9 @@ class View {
       this.root.dataset.theme = theme;
       requestAnimationFrame(() => [this.cores, this.rate, this.plot].forEach((one) => one.restyle()));
     });
-    this.heard = this.asked = Date.now();
+    this.heard = this.asked = now();
     if (this.host.isLive) this.timer = setInterval(() => this.noteSilence(), 5000);
-    this.host.send({ type: "hello" });
+    this.send({ type: "hello" });
     this.table.load();
   }
 
@@ -93,8 +96,11 @@ class View {
   }
 
   take(message) {
-    this.heard = Date.now();
-    this.root.classList.remove("as-silent");
+    this.heard = now();
+    if (this.root.classList.contains("as-silent")) {
+      this.root.classList.remove("as-silent");
+      if (this.summary) setText(this.age, this.summary.age_text);
+    }
     if (message.type === "summary") this.drawSummary(message);
     else if (message.type === "rows") this.drawRows(message);
     else if (message.type === "detail") this.drawDetail(message);
@@ -103,8 +109,9 @@ class View {
 
   // Whoever sends says something at least every 30 s; else the kernel or the server is gone, or busy.
   noteSilence() {
-    const silent = Math.round((Date.now() - this.heard) / 1000);
-    if (Date.now() - Math.max(this.heard, this.asked) > 40000) this.askAgain();
+    const silent = Math.round((now() - this.heard) / 1000);
+    if (now() - Math.max(this.heard, this.asked) > 40000) this.askAgain();
+    else this.askForLost();
     if (silent < 60) return;
     this.root.classList.add("as-silent");
     setText(this.age, `Nothing was heard for ${silent} s: the notebook's kernel or the server has ended or is busy. What is shown is old.`);
@@ -112,14 +119,30 @@ class View {
 
   // A message may have been lost, or who answered may be gone: what is shown is asked for anew.
   askAgain() {
-    this.asked = Date.now();
+    this.asked = now();
+    this.send({ type: "hello" });
+    this.table.loadAgain();
+    if (this.opened !== null) this.askItem();
+  }
+
+  // What was asked for and is not there yet: the question itself may have been lost.
+  askForLost() {
+    if (this.table.isLate(now())) this.table.loadAgain();
+    if (this.opened !== null && this.drawn !== this.opened && now() - this.askedItem > 15000) this.askItem();
+  }
+
+  askItem() {
+    this.askedItem = now();
+    this.send({ type: "open", item: this.opened });
+  }
+
+  // Of a kernel that has ended it raises: noteSilence says so.
+  send(message) {
     try {
-      this.host.send({ type: "hello" });
-      this.table.wanted = null;
-      this.table.load();
-      if (this.opened !== null) this.host.send({ type: "open", item: this.opened });
+      this.host.send(message);
+      return true;
     } catch {
-      // the kernel has ended: noteSilence says so
+      return false;
     }
   }
 
@@ -200,7 +223,7 @@ class View {
 
   askRows(offset, count, sort) {
     this.request += 1;
-    this.host.send({ type: "rows", request: this.request, offset, count, sort, ...this.filter });
+    this.send({ type: "rows", request: this.request, offset, count, sort, ...this.filter });
     return this.request;
   }
 
@@ -235,8 +258,9 @@ class View {
       [this.detailButtons, this.facts, ...Object.values(this.parts)].forEach((part) => fill(part, null, () => []));
     }
     this.opened = item;
+    this.drawn = null;
     this.detail.hidden = false;
-    this.host.send({ type: "open", item });
+    this.askItem();
   }
 
   close() {
@@ -247,11 +271,12 @@ class View {
     this.table.draw();
     const row = [...this.table.spacer.children].find((one) => one.tabIndex === 0);
     if (row) row.focus({ preventScroll: true });
-    this.host.send({ type: "close" });
+    this.send({ type: "close" });
   }
 
   drawDetail(detail) {
     if (detail.item !== this.opened) return;
+    this.drawn = detail.item;
     setText(this.detailTitle, detail.title);
     fill(this.detailButtons, detail.actions, () => detail.actions.map((action) => this.button(action, [detail.item])));
     fill(this.facts, detail.facts, () => detail.facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
@@ -291,7 +316,8 @@ class View {
       this.doing = this.request;
       setText(this.result, `${action.label} …`);
       this.result.className = "as-result";
-      return this.host.send({ type: "do", request: this.request, action: action.name, items, number: value });
+      if (this.send({ type: "do", request: this.request, action: action.name, items, number: value })) return null;
+      return this.drawResult({ type: "error", request: this.request, text: "Not done: the notebook's kernel or the server does not answer." });
     };
     const text = el("p", { id: `${this.id}-question` }, action.confirm);
     const no = el("button", { type: "button", onclick: end }, "No");

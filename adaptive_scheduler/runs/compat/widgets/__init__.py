@@ -1,0 +1,1 @@
+"""What notebooks for adaptive-scheduler 2 show of a run."""

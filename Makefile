@@ -118,7 +118,7 @@ test-oldest: .venv/installed-dev .venv-lock/installed
 
 # Nothing is fetched, here or when the pages are read.
 docs: .venv/installed-dev
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documentation: file://$(CURDIR)/site/index.html"
 
 lint: .venv/installed-dev

@@ -207,15 +207,20 @@ def run(
     Parameters
     ----------
     url : str or None
-        As in `get_learner`.
-    learners, fnames : sequence
-        All learners, and their fnames or combos. Copies of the learners are run, so that a job
-        has the data of only one learner in memory.
+        Address of the manager, as `get_allowed_url` gave it; None: found through the job.
+    learners : sequence
+        All learners of the run. Copies are run, so that a job has the data of only one in memory.
+    fnames : sequence
+        Their data files, or the combos with which the database was made.
     goal : callable, int, float, timedelta, datetime or None
         When a learner is done.
-    save_interval, points_interval, log_interval : float, str or timedelta
-        Time (seconds, ``"5m"``) between two saves, two writes of the point journal (a killed job
-        loses the points that returned after the last one), and two lines of progress in the log.
+    save_interval : float, str or timedelta
+        Time between two saves of the data file.
+    points_interval : float, str or timedelta
+        Time between two writes of the point journal: a killed job loses the points that returned
+        after the last one.
+    log_interval : float, str or timedelta
+        Time between two lines of progress in the job's log.
     point_timeout : float, str or timedelta, optional
         Time that one evaluation may take; one that takes longer counts as a failure of its
         learner, and the script is started again in its job.
@@ -225,7 +230,7 @@ def run(
         As in `RunManager`: functions that each worker calls before its first point; or, with a
         list or None in it, one entry for each learner.
     runner_kwargs : mapping, optional
-        ``retries``, ``raise_if_retries_exceeded``, ...
+        Settings of the runner, as in `RunManager`: ``retries``, ``raise_if_retries_exceeded``, ...
 
     Raises
     ------

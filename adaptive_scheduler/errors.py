@@ -73,8 +73,8 @@ USER_RAISES = (Exception, SystemExit, GeneratorExit)
 class AdaptiveSchedulerError(Exception):
     """Base of every error raised on purpose by this package.
 
-    When: never itself: one of those below it is raised. `except AdaptiveSchedulerError`
-    catches all of them, and no error of your own code but as `UserCodeError`.
+    When: never itself, only the errors below it. `except AdaptiveSchedulerError` catches all of
+    them; what your own code raised in a job comes as `UserCodeError`.
 
     Remedy: look up the error that its message begins with.
 
@@ -90,7 +90,8 @@ class InputError(AdaptiveSchedulerError, ValueError):
     line says what cannot be meant or done. It is a `ValueError`, too; a command ends with
     code 2.
 
-    Remedy: mend what the message names. Nothing was changed, so do the same again.
+    Remedy: correct what the message names, and run the same again. Nothing was written or
+    submitted.
 
     Example: cores=0 must be a whole number of at least 1.
     """
@@ -143,7 +144,8 @@ class UserCodeError(AdaptiveSchedulerError):
 class WorkerDiedError(AdaptiveSchedulerError):
     """A process that evaluated points was killed, ran out of memory, or crashed.
 
-    When: a worker of a job ended without a word: the kernel's memory killer, a crash in C
+    When: a worker process of a job ended before it could report: the kernel's memory killer, a
+    crash in C
     or Fortran, `os._exit`, a lost node.
 
     Remedy: look at the end of the job's output (`adaptive-scheduler logs RUN LEARNER`). Out
@@ -287,7 +289,7 @@ class DataFileError(FileError):
 
 
 class PermissionsError(FileError):
-    """A file or folder that must be private is open to other users, or belongs to one.
+    """A file or folder that must be private is open to, or belongs to, another user.
 
     When: a run's keys, pickles or data could be changed by somebody else, and loading them
     could run their code as you.
@@ -334,7 +336,7 @@ class SchedulerError(AdaptiveSchedulerError):
     """The batch system failed, or refused a request.
 
     When: `scancel`, `qdel` or another program ended with an error, or the small job of
-    `check` found something.
+    `RunManager(..., check=True)` found a fault.
 
     Remedy: read the batch system's own words in the message. What it could not do is tried
     again while the run lives.
@@ -349,7 +351,8 @@ class NoObservation(SchedulerError):  # noqa: N818  no fault of anybody
     When: `squeue` or `qstat` timed out, answered with half a list, or the controller
     restarts. No job is thought dead for it.
 
-    Remedy: none as a rule: it is asked again. If it stays so, look whether `squeue` works
+    Remedy: nothing, as a rule: the queue is asked again by itself. If the error stays, see
+    whether `squeue` works
     in your shell, and tell your administrator.
 
     Example: squeue (exit status 1): slurm_load_jobs error: Unable to contact slurm
@@ -364,7 +367,7 @@ class SubmitRefusedError(SchedulerError):
     above the limit, more cores than a node has. The run is held.
 
     Remedy: mend the option, start again in the same folder, or `adaptive-scheduler resume
-    RUN`. `check` tries one job beforehand.
+    RUN`. `adaptive-scheduler doctor` tries one job beforehand.
 
     Example: sbatch (exit status 1): error: invalid partition specified: compte
     """

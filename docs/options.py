@@ -27,9 +27,11 @@ DOCUMENT = Path(__file__).with_name("options.md")
 EXAMPLES = Path(__file__).with_name("option_examples")
 HEAD = """# All options
 
-Made from the docstrings by `python -m docs.options`; the programs on this page are run by a test. Times are seconds, or
-texts such as `"90s"`, `"12h"`, `"1h30m"`, `"2-12:00:00"`; sizes are texts such as `"4GB"`. What has no entry in the middle
-column must be given.
+Every option of schedulers, runs of learners, tasks, searches and ranked queues in Python, then of [the command
+line](#the-command-line). Look for its name with the search of the site, or of your browser.
+
+Times are seconds, or texts such as `"90s"`, `"12h"`, `"1h30m"`, `"2-12:00:00"`; sizes are texts such as `"4GB"`. An option whose
+default is empty must be given. This page is made from the docstrings by `python -m docs.options`, and a test runs its programs.
 """
 
 
@@ -181,6 +183,8 @@ def _spelt(parameter: Any) -> str:
 def _typed_default(parameter: Any) -> str:
     if parameter.param_type_name == "argument" and parameter.required:
         return ""
+    if getattr(parameter, "is_flag", False) and parameter.default is not None:
+        return "on" if parameter.default is True else "off"
     if parameter.default in (None, False, (), []) or callable(parameter.default):
         return "none"
     return f"`{parameter.default}`"
@@ -188,7 +192,7 @@ def _typed_default(parameter: Any) -> str:
 
 def table(rows: list[Option]) -> str:
     """Options as Markdown."""
-    lines = ["| option | unless given | what it does |", "|---|---|---|"]
+    lines = ["| option | default | what it does |", "|---|---|---|"]
     lines += [f"| `{_cell(one.name)}` | {_cell(one.default)} | {_cell(one.what)} |" for one in rows]
     return "\n".join(lines).replace("|  |", "| |")
 

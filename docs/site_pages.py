@@ -131,16 +131,29 @@ def reference(name: str) -> str:
             page = shown.get(where, name)
             blocks += [f"## {public} {{ #{public} }}", f"It is [`{own}`]({page}.md#{where})."]
         if where not in shown:
-            blocks.append(f"::: {where}")
+            blocks.append(f"::: {where}" if _is_ours(name, public) else _value(name, public, where))
         shown.setdefault(where, name)
     return "\n\n".join(blocks)
+
+
+def _is_ours(name: str, public: str) -> bool:
+    """Whether this package defines it; else it is a value of another one's class, such as a logger."""
+    thing = getattr(_module(name), public, None)
+    found = getattr(thing, "__module__", type(thing).__module__)
+    return str(found).split(".")[0] in (MODULES[0], "builtins")
+
+
+def _value(name: str, public: str, where: str) -> str:
+    kind = type(getattr(_module(name), public))
+    return f"## {public} {{ #{where} }}\n\nA `{kind.__module__.split('.')[0]}` object (`{kind.__qualname__}`)."
 
 
 def public_names(name: str) -> dict[str, str]:
     """Public names of a module, but those of modules, and where each is defined."""
     things = {public: getattr(_module(name), public) for public in _module(name).__all__}
     return {
-        public: f"{_home(thing)}.{getattr(thing, '__qualname__', public)}"
+        public: f"{_home(thing) if _is_ours(name, public) else _module(name).__name__}"
+        f".{getattr(thing, '__qualname__', public) if _is_ours(name, public) else public}"
         for public, thing in things.items()
         if not inspect.ismodule(thing)
     }

@@ -363,6 +363,22 @@ def test_import_layers() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_each_room_or_the_one_around_it_is_in_the_table_of_rooms() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text.partition("## Where is what")[2].partition("\n## ")[0]
+    named = {
+        one
+        for row in table.splitlines()
+        for one in re.findall(r"`([\w/]+)`", row[1:].partition("|")[0])
+    }
+    assert {one for one in named if not (PACKAGE / one).is_dir()} == set()
+    rooms = {
+        path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE
+    }
+    around = {room for room in rooms if len(room.parts) > 1 and room.parent.as_posix() in named}
+    assert {room.as_posix() for room in rooms - around} - named - {"core", "io", "client/tasks"} == set()
+
+
 def test_the_documented_transitions_are_those_of_the_code() -> None:
     from docs import transitions
 

@@ -52,7 +52,7 @@ class RunManager(FormerMembers):
     scheduler : Scheduler
         ``SLURM(...)``, ``PBS(...)`` or ``LocalScheduler(...)``, with the resources of each job.
     learners : sequence of adaptive.BaseLearner
-        At least one. They are pickled for the jobs.
+        What is run: at least one learner. They are pickled for the jobs.
     fnames : sequence of str, path or list of str
         The data file of each learner; a list of files for a BalancingLearner whose learners
         each have one. Made absolute. No two learners may have the same file.
@@ -61,28 +61,32 @@ class RunManager(FormerMembers):
         that jobs worked on it (a timedelta, or ``"2h"``; waiting in the queue does not count);
         a moment; None: when it has no more points (SequenceLearner, IntegratorLearner).
     name : str
-        What the jobs are called in the queue.
+        What the jobs are called in the queue; it also names the default `folder`.
     folder : path-like, optional
         The run's folder: database, logs, and all that is needed to find the run again.
         Default: ``adaptive-scheduler-runs/NAME`` in the working directory, and with
         ``-2``, ``-3``, ... behind it if that holds a run of other learners. All nodes must
         see it.
     dependencies : mapping of int to int or list of int, optional
-        ``{child: [parents]}``, places in `learners`: a child starts when its parents are done.
+        Which learners wait for others: ``{2: [0, 1]}`` starts ``learners[2]`` when
+        ``learners[0]`` and ``learners[1]`` are done. Default: none waits.
     runner_kwargs : mapping, optional
-        Of the runner: ``retries``, ``raise_if_retries_exceeded``, ``grace`` (time that
-        points in flight are waited for after the goal), ``log``.
+        Settings of the runner of each learner, as `adaptive.Runner` names them: ``retries``,
+        ``raise_if_retries_exceeded``, ``log``; and ``grace``, how long points in flight are
+        waited for after the goal is met.
     initializers : list, optional
-        Functions without arguments. A list of functions: each worker calls all of them once
-        before its first point. A list with a list or None in it has one entry for each learner
+        Functions without arguments that prepare a worker. A list of functions: each worker calls
+        all of them once before its first point. A list with a list or None in it has one entry for each learner
         (None, a function or a list of functions): those run once in each worker before its
         first point of that learner; ``[[load_a], [load_b], None]`` is one each for three.
     interval : float, str or timedelta
-        Longest time between two listings of the queue.
+        Longest time between two listings of the queue (``squeue``, ``qstat``).
     check_goal_on_start : bool
-        Load existing data, and do not run learners that meet the goal already.
+        Whether `start` first loads the data that exist, and counts learners that meet the goal
+        already as done. With False every learner gets a job, which looks itself.
     check : bool
-        First check Python, imports, MPI and the network with one small job.
+        Whether one small job first tries Python, imports, MPI and the network; nothing is
+        started if it finds a fault.
     run_script : path-like, optional
         A script of yours that jobs run in place of the package's own client; see
         `adaptive_scheduler.client_support`.
@@ -114,7 +118,7 @@ class RunManager(FormerMembers):
     limits : Limits, optional
         The six before this one together: ``limits=Limits(max_jobs=10, point_timeout="5m")``.
     save_interval : float, str or timedelta
-        Time between two saves.
+        Time between two saves of a learner's data file while a job runs it.
     points_interval : float, str or timedelta
         Time between two writes of the point journal beside the data file: a job that is
         killed loses the points in flight, and those that returned in this last while.
@@ -123,11 +127,13 @@ class RunManager(FormerMembers):
     saving : Saving, optional
         The three before this one together: ``saving=Saving(save_interval="10m")``.
     url : str, optional
-        ``tcp://host:port`` at which the manager is to listen. Default: any free port.
+        Address at which the manager listens for jobs, ``tcp://host:port``. Default: this host
+        and any free port.
     interface : str, optional
-        Listen only on this network interface (``"ib0"``), or on this address.
+        Network interface (``"ib0"``) or address of this host by which jobs reach the manager.
+        Default: all interfaces.
     ports : str, optional
-        Listen on one of these, ``"50000-50100"``, if a firewall blocks others.
+        Ports that a firewall leaves open, ``"50000-50100"``: the manager listens on one of them.
     network : Network, optional
         The three before this one together: ``network=Network(ports="50000-50100")``.
     save_dataframe : bool

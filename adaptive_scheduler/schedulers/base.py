@@ -87,44 +87,53 @@ class Scheduler(abc.ABC):
         Parameters
         ----------
         cores : int or tuple of int
-            MPI ranks (or worker processes) of each job. Here and in every option
-            that says "or tuple", a tuple gives one value per learner.
-        nodes, cores_per_node : int or tuple of int, optional
-            How the cores are spread over nodes. ``nodes`` and ``cores_per_node`` together
-            replace ``cores``; ``cores`` with one of them divides the cores among that many
-            nodes, or puts so many on each.
+            Cores of each job: it starts as many MPI ranks, or worker processes. Must be given,
+            unless `nodes` and `cores_per_node` are. This and the other options of a job, up to
+            `extra_script`, may be a tuple with one value for each learner.
+        nodes : int or tuple of int, optional
+            Nodes of each job. The cores are divided among them; with `cores_per_node`, leave out
+            `cores`. Default: the batch system chooses.
+        cores_per_node : int or tuple of int, optional
+            Cores on each node: with `nodes` in place of `cores`; with `cores`, as many nodes as
+            that takes.
         memory : int or str or tuple, optional
-            Memory on each node: MiB, or a text such as ``"4GB"``.
+            Memory on each node: a text such as ``"4GB"``, or a number of MiB. Default: the
+            site's.
         walltime : int, str, timedelta or tuple, optional
-            A number is seconds. Texts: ``"12h"``, ``"90m"``, ``"1h30m"``, ``"HH:MM:SS"``, and
-            ``"MM:SS"``, ``"D-HH"``, ``"D-HH:MM"``, ``"D-HH:MM:SS"`` as SLURM reads them.
+            How long each job may run; work that is not done goes on in the next job.
+            Default: the site's. Texts: ``"12h"``, ``"90m"``, ``"1h30m"``, ``"HH:MM:SS"``, and
+            ``"MM:SS"``, ``"D-HH"``, ``"D-HH:MM"``, ``"D-HH:MM:SS"`` as SLURM reads them; a
+            number is seconds.
         partition : str or tuple, optional
-            SLURM's partition; `PBS` calls it ``queue``, and `LocalScheduler` has none.
+            SLURM's partition in which jobs run. Default: the site's. `PBS` calls it ``queue``,
+            and `LocalScheduler` has none.
         gpus : int or tuple, optional
             GPUs on each node; `LocalScheduler` has none.
         exclusive : bool or tuple
-            Ask for whole nodes, shared with nobody.
+            Whether jobs have whole nodes, shared with nobody.
         executor_type : str, callable or tuple
-            ``"mpi4py"``, ``"process-pool"``, ``"loky"``, ``"sequential"``, ``"dask"``,
-            ``"ipyparallel"`` or a callable that takes the number of workers and returns a
+            How a job uses its cores: ``"mpi4py"`` (also over several nodes),
+            ``"process-pool"``, ``"loky"``, ``"sequential"``, ``"dask"``, ``"ipyparallel"`` (one
+            node, no MPI), or a callable that takes the number of workers and returns a
             ``concurrent.futures.Executor``.
         num_threads : int or tuple
-            Threads of each worker.
+            Threads that libraries may use in each worker (``OMP_NUM_THREADS`` and the like).
         extra_scheduler : list of str or tuple of lists, optional
-            Options passed to the batch system as they are, e.g. ``["--account=x"]``.
+            Options passed to the batch system as they are: ``["--account=x"]`` (SLURM),
+            ``["-A x"]`` (PBS).
         extra_env_vars : mapping or tuple of mappings, optional
-            Environment of the jobs; values are literal.
+            Environment variables of the jobs, ``{"NAME": "value"}``. A ``$`` in a value stays.
         extra_script : str or tuple
-            Shell lines run in the job before the client; here a shell expands.
+            Shell lines that each job runs, after `setup`, before it begins to work.
         setup : str or list of str
-            Lines at the top of each job script (``module load ...``), run by ``bash -l``.
+            Shell lines at the top of each job script, such as ``"module load mpich"``.
         python_executable : str, optional
-            Python of the jobs; ``~`` is expanded here. Default: this Python.
+            The jobs' Python, which must have this package. Default: the one that runs this.
         mpiexec_executable : str or list of str, optional
-            The MPI launcher. A text is split like a shell does, so
-            ``"srun --mpi=pmi2"`` works; a list is taken as it is.
+            What starts MPI: ``"srun --mpi=pmi2"``, or a list of words. Default: the ``mpiexec``
+            beside the jobs' Python, else the one on ``PATH``.
         log_folder : str or path, optional
-            Where job output goes. Default: ``logs`` in the run's folder.
+            Where the jobs' output goes. Default: ``logs`` in the run's folder.
         kill_wait : float, str or timedelta, optional
             Time between SIGTERM and SIGKILL, if this site's is not the usual one
             (SLURM's KillWait: 30 s; PBS's kill_delay: 10 s).

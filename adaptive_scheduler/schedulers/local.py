@@ -52,11 +52,10 @@ class LocalScheduler(Scheduler):
     Parameters
     ----------
     cores : int or tuple of int
-        Slots of each job. They are counted, not bound to processors.
+        Cores of each job. They are counted, not bound to processors.
     max_cores : int, optional
-        Slots of the whole batch system, shared by all runs of this user that
-        use the same `state`; the last submit's value holds. Default: the
-        number of processors.
+        Cores that all jobs together may use: those of all your runs on this machine that
+        use the same `state`; the last submit's value holds. Default: the number of processors.
     kill_wait : float
         Seconds from SIGTERM to SIGKILL when a job is cancelled or its walltime
         is over. Default 30, Slurm's.

@@ -45,7 +45,14 @@ def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
     assert lines[14:16] == ["21", "0"]
     assert sorted(lines[16:18]) == ["rank 0 of 2", "rank 1 of 2"]
     assert lines[19] == "10 have ended, 90 are left in the list"
-    assert lines[20:] == ["[3.14159] 108 tasks are done", "50 goal"]
+    assert lines[20:] == ["[3.14159] 108 tasks are done"]
+
+
+def test_the_block_about_one_learner_runs(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "one-learner.md").read_text()
+    (code,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "page.py").write_text(code)
+    assert run([sys.executable, "page.py"], tmp_path).splitlines() == ["50 goal"]
 
 
 def test_the_other_blocks_name_what_exists(tmp_path: Path) -> None:

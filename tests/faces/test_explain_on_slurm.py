@@ -120,7 +120,7 @@ def test_no_job_because_slurm_takes_no_more_or_is_away(
     with here.serving():
         full = says(here.run, 0, "submit limit")
         assert "takes no more jobs now" in full.text
-        assert "max_simultaneous_jobs" in full.reasons[0].remedy
+        assert "smaller max_jobs" in full.reasons[0].remedy
         cluster.stop_controller()
         try:
             away = says(here.run, 0, "batch system away")

@@ -27,6 +27,7 @@ _FENCE = re.compile(
 )  # none is indented: a test below
 #: Blocks that are run with the others of their page, in order, and the test that does it.
 IN_ORDER = {
+    "docs/one-learner.md": "tests/e2e/test_docs_of_tasks.py",
     "docs/placement.md": "tests/e2e/test_docs_of_placement.py",
     "docs/ranked.md": "tests/e2e/test_docs_of_ranking.py",
     "docs/remote.md": "tests/e2e/test_docs_of_tasks.py",

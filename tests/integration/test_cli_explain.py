@@ -72,7 +72,7 @@ def test_learners_and_jobs_with_a_manager_and_after_it_was_killed(
     until(lambda: live[0].explain().cause in ("runs", "begins"))
     queued = live[2].explain()
     assert (queued.kind, queued.state, queued.cause) == ("learner", "queued", "max_jobs")
-    assert "max_simultaneous_jobs" in queued.text
+    assert "larger max_jobs" in queued.text
     home = live.folder.home
     typed = explain(home, "x=2.pickle")
     assert typed.startswith(f"Learner 2 ({live.fnames[2]}) is queued: this run has 1 job, and may")

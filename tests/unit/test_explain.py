@@ -181,7 +181,7 @@ def test_as_many_jobs_as_may_be_are_there() -> None:
     cause = cluster.first(row.id)
     assert cause.cause == "max_jobs"
     assert cause.text == "this run has 1 job, and may have 1: no more is submitted for it"
-    assert "max_simultaneous_jobs" in cause.remedy
+    assert "larger max_jobs" in cause.remedy
 
 
 def test_the_batch_system_takes_no_more_jobs() -> None:

@@ -56,22 +56,23 @@ class Executor(BaseExecutor):
         For a run on another host: the path there of the Python that has this package. Default:
         that with which the run was begun, else ``python3``.
     name : str
-        Of the run, its jobs, and the default folder.
+        What the run and its jobs are called; it also names the default folder.
     pool : str
         Name of the pool of `scheduler`, by which it can be changed and removed; `Here` cannot be.
-    max_jobs, min_jobs : int
-        Jobs at most, waiting ones included; jobs that stay although there is nothing to do.
+    max_jobs : int
+        Most jobs in the queue at a time, waiting ones included.
+    min_jobs : int
+        Jobs that are there also when there is nothing to do.
     idle : float, str or timedelta
         Time after which a job without tasks ends.
     accepts : list of str, optional
         Tags of the tasks that its jobs take; default: all tasks.
     batch_size, threshold : int, optional
-        See `add_pool`.
+        How many tasks a job holds, and when it gets more: see `add_pool`.
     interval : float, str or timedelta
         Longest time between two listings of the queue.
     driver_patience : float, str or timedelta
-        A run whose tasks have ended, or have nothing to run on, ends if no program like this one
-        was there for so long.
+        Time after which a run ends that has nothing to do and no program like this one.
     max_workers : int, optional
         The same as ``Here(slots=max_workers)``, for who comes from `concurrent.futures`.
     initializer : callable, optional
@@ -212,18 +213,18 @@ class Executor(BaseExecutor):
         scheduler : Here or Scheduler
             With the resources of each job; of the same kind as the other ones of this run.
         jobs : int
-            At most.
+            Most jobs in the queue at a time, waiting ones included.
         name : str, optional
             By which it can be changed and removed. One that exists is changed.
         min_jobs : int
-            Jobs that stay although there is nothing to do.
+            Jobs that are there also when there is nothing to do.
         accepts : list of str, optional
             Tags of the tasks that it takes; default: all tasks.
         batch_size : int, optional
             Tasks that one job holds at most, whether they run or wait there. Default: as many as it
             can run, and of short ones a few more.
         threshold : int
-            A job is given tasks only when it may hold so many more.
+            A job gets tasks only when it has room for at least so many.
         idle : float, str or timedelta
             Time after which a job without tasks ends.
 
@@ -321,23 +322,25 @@ class Executor(BaseExecutor):
         ----------
         priority : float
             The highest goes first.
-        tag, name : str
-            For pools that accept only some, and for people.
+        tag : str
+            A word by which pools choose tasks (`accepts`), and commands find them.
+        name : str
+            What people, and commands such as ``task RUN NAME``, call it.
         resources : TaskResources
-            What it occupies: nodes, ranks, cores, GPUs, memory. Default: one core.
+            What it occupies in its job: nodes, ranks, cores, GPUs, memory. Default: one core.
         retries : int
             Times that it is tried again after it failed; 0 unless given.
         max_crashes : int
             Times that it is tried again after the process that ran it died. Unless given: as
             `retries`, and once at least.
         delay : float, str or timedelta
-            Time until it is tried again after either.
+            Time until it is tried again after it failed or its process died.
         timeout : float, str or timedelta
             How long it may run; then it has failed. Default: no limit.
         key : str
             A second task of the same key is the first one: it is not run again.
         after : sequence of TaskFuture
-            Tasks that must have succeeded before.
+            Tasks that must have succeeded before; if one fails, this one fails too.
         """
         given = {
             "priority": priority, "tag": tag, "name": name, "resources": resources,

@@ -23,6 +23,7 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -155,7 +156,7 @@ def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
     for row in sorted(running, key=lambda row: items[row].token):
         older = runs.get(items[row].job)
         if older is not None:
-            lost = Lost(f"job {items[row].job} took item {row}")
+            lost = Lost(f"job {items[row].job} took item {row}", how=How.LOST)
             after = step(items[older], lost, items[older].changed, budget)
             assert isinstance(after, Item)
             items[older] = after

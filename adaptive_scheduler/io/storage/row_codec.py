@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -54,6 +54,12 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
         raise DatabaseError(
             folder.database, f"holds a row that is no item of this version ({error})."
         ) from error
+
+
+def decode_items(texts: Iterable[msgspec.Raw]) -> list[Item]:
+    """Make items of the texts of some rows; ValueError if one is none."""
+    found = list(texts)
+    return list(map(_decoder_of(found[0]), found)) if found else []
 
 
 def _item(row: Mapping[str, Any]) -> Item:

@@ -206,6 +206,6 @@ class RunState:
             return
         last = self.reports.pop(item.id, None)
         self.count_barren_run(last, is_over=not event.crash)
-        lost = Lost(event.reason, event.crash, last, event.output)
+        lost = Lost(event.reason, event.crash, last, event.output, event.how)
         self.items.apply(item.id, lost, now)
         self.dirty = True

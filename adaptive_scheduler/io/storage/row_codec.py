@@ -23,6 +23,7 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -53,6 +54,12 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
         raise DatabaseError(
             folder.database, f"holds a row that is no item of this version ({error})."
         ) from error
+
+
+def decode_items(texts: Iterable[msgspec.Raw]) -> list[Item]:
+    """Make items of the texts of some rows; ValueError if one is none."""
+    found = list(texts)
+    return list(map(_decoder_of(found[0]), found)) if found else []
 
 
 def _item(row: Mapping[str, Any]) -> Item:
@@ -174,7 +181,7 @@ def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
     for row in sorted(running, key=lambda row: items[row].token):
         older = runs.get(items[row].job)
         if older is not None:
-            lost = Lost(f"job {items[row].job} took item {row}")
+            lost = Lost(f"job {items[row].job} took item {row}", how=How.LOST)
             after = step(items[older], lost, items[older].changed, budget)
             assert isinstance(after, Item)
             items[older] = after

@@ -119,7 +119,6 @@ def _run(
     from adaptive_scheduler.commandline.input.search_file import resources_of, starts_own_ranks
     from adaptive_scheduler.commandline.output.searching import SearchLines
     from adaptive_scheduler.runs.driver.executor import Executor
-    from adaptive_scheduler.runs.driver.settings import Settings
     from adaptive_scheduler.runs.search.search import Search, flow_of
     from adaptive_scheduler.runs.search.tasks import names_of, refuse_wrong_task
     from adaptive_scheduler.schedulers.here import Here
@@ -132,8 +131,7 @@ def _run(
     names = names_of(file.name or re.sub(r"[^\w.-]", "_", path.stem), file.output, file.log)
     refuse_wrong_task(learner)
     resources = resources_of(file, path, (file.parallelism or 1) if has_own_ranks else 1)
-    settings = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
-    Settings().with_options({key: one for key, one in settings.items() if one is not None})
+    settings = _settings(file, resources)
     where, most = _place(file, job, flow.concurrency * resources.cores_per_node)
     if isinstance(where, Here):
         _refuse_too_large(where, resources)
@@ -158,6 +156,15 @@ def _run(
     _print_end(outcome, executor)
     _print_for_programs(home, names.output, flow.max_tasks, outcome)
     return 0
+
+
+def _settings(file: SearchFile, resources: TaskResources) -> dict[str, Any]:
+    """What tasks are told, checked."""
+    from adaptive_scheduler.runs.driver.settings import Settings
+
+    found = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
+    Settings().with_options({key: one for key, one in found.items() if one is not None})
+    return found
 
 
 def _print_for_programs(

@@ -162,3 +162,25 @@ def test_100_000_learners_are_shown_at_once(tmp_path: Path, name: str) -> None:
         before[2:4]
     )  # of a loaded machine only the processor's time counts
     assert spent < 5 * EXPECTED, (spent, time.monotonic() - begin)
+
+
+def test_status_loads_only_what_it_needs(tmp_path: Path) -> None:
+    make_run(tmp_path / "study", learners(6))
+    code = (
+        "import sys; sys.argv = ['adaptive-scheduler', 'status', 'study']\n"
+        "from adaptive_scheduler.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "print('LOADED', *sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    loaded = done.stdout.partition("LOADED")[2].split()
+    assert "adaptive_scheduler.commandline.status" in loaded
+    slow = {"pydantic", "adaptive", "numpy", "zmq", "textual", "adaptive_scheduler.commandline.run"}
+    assert slow & set(loaded) == set()

@@ -463,7 +463,7 @@ def test_a_hundred_thousand_learners_are_read_once_and_few_of_them_whole(tmp_pat
     parents = explain_item(viewer, 5)
     assert [one.cause for one in parents.reasons] == ["manager dead", "waits for a parent"]
     assert parents.reasons[1].text == "it waits for learner 6, which is queued"
-    with pytest.raises(InputError, match="There is no learner 100000 in .*: they are 0 to 99999"):
+    with pytest.raises(InputError, match=r"There is no learner 100000 in .*: they are 0 to 99999"):
         explain_item(viewer, 100_000)
 
 

@@ -6,10 +6,9 @@ The manager is a thread of this process where a limit of an hour or a minute is 
 from __future__ import annotations
 
 import shlex
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from adaptive_scheduler.core.jobs.outputs import DIED_EARLY
+from adaptive_scheduler.core.paths import END_VARIABLE
 from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows import run_state
 from adaptive_scheduler.core.wire import snapshot
@@ -113,7 +113,7 @@ def test_a_point_that_takes_longer_than_those_before_and_then_a_job_that_is_sile
         assert "95 % of its points took at most" in found.text
         assert "point_timeout" in found.reasons[0].remedy
         (job,) = run.snapshot("none").jobs
-        with stopped(str(tmp_path), job.id):
+        with stopped(tmp_path):
             found = says(run[0].explain, "silent")
             assert f"its job {job.id}" in found.text
             assert f"cancel job {job.id}" in found.reasons[0].remedy
@@ -122,33 +122,22 @@ def test_a_point_that_takes_longer_than_those_before_and_then_a_job_that_is_sile
 
 
 @contextmanager
-def stopped(folder: str, job: str) -> Iterator[None]:
-    """Stop the client of a job, as a node that swaps does."""
-    clients = [
-        one
-        for one in psutil.process_iter()
-        if _variable(one, "ADAPTIVE_SCHEDULER_JOB") == job and "adaptive_scheduler" in _line(one)
-        and folder in _line(one)
-    ]  # fmt: skip
+def stopped(folder: Path) -> Iterator[None]:
+    """Stop all that runs in the jobs of a run, as a node that swaps does."""
+    clients = [one for one in psutil.process_iter() if str(folder) in _end_file(one)]
     assert clients, "no such process"
     for one in clients:
-        one.send_signal(signal.SIGSTOP)
+        one.suspend()
     try:
         yield
     finally:
         for one in clients:
-            one.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
 
 
-def _variable(process: psutil.Process, name: str) -> str:
+def _end_file(process: psutil.Process) -> str:
     try:
-        return process.environ().get(name, "")
-    except psutil.Error:
-        return ""
-
-
-def _line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
+        return process.environ().get(END_VARIABLE, "")
     except psutil.Error:
         return ""

@@ -36,6 +36,7 @@ from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.runs.driver import driver, start_run, stuck
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.encoding import decode_value
+from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.outbox import Outbox
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
@@ -466,6 +467,18 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     assert done.wait(10)
     keeper.close()
     assert capsys.readouterr().err.count(text) == 1
+
+
+def test_a_task_without_an_id_says_why(book: TaskBook) -> None:
+    waits: TaskFuture[Any] = TaskFuture(book, (), {}, Settings(name="fit"))
+    assert str(waits.explain()) == (
+        "Task (without an id) (fit) is queued: it is on its way to the run. What to do: wait; if it stays so, the "
+        "run has no manager that answers: adaptive-scheduler status."
+    )
+    refused = book.failed_at_submit(Settings(), ValueError("no"))
+    assert (refused.explain().cause, refused.explain().state) == ("failed", "failed")
+    assert waits.cancel()
+    assert waits.explain().cause == "cancelled"
 
 
 def test_how_often_a_task_is_tried_again_is_kept_together() -> None:

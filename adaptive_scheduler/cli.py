@@ -15,6 +15,7 @@ import typer
 from adaptive_scheduler.commandline.far_command import names_far_run, run_command_there
 from adaptive_scheduler.commandline.input.parsing.lazy_commands import CommandPlace, lazy_group
 from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES
+from adaptive_scheduler.commandline.input.parsing.zsh_script import complete_at_first_tab
 from adaptive_scheduler.commandline.output import exit_codes
 
 _LISTS = "input.word_lists:CommandWithLists"
@@ -95,10 +96,12 @@ def main() -> None:
     words = sys.argv[1:]
     if names_far_run(words):
         try:
-            run_command_there(words)
+            run_command_there(words, as_json="--json" in words)
         except typer.Exit as end:
             sys.exit(end.exit_code)
         return
+    if any(word.startswith(("--install-completion", "--show-completion")) for word in words):
+        complete_at_first_tab()
     try:
         app(prog_name="adaptive-scheduler")
     except KeyboardInterrupt:  # before a command had begun: each has its own way to end

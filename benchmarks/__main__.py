@@ -41,6 +41,7 @@ ROWS = {
     "thousand": "thousand",
     "first-point": "first_point",
     "walltime": "walltime",
+    "notebook": "notebook",
     "calls": "tasks.calls",
     "calls-1ms": "tasks.calls:measure_1ms",
     "calls-latency": "tasks.calls:measure_latency",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.core.options.aliases import ALIASES
-from adaptive_scheduler.runs.compat.learners.accepted import USUAL
+from adaptive_scheduler.runs.compat.learners.accepted import KEPT, USUAL
 from docs import public_api
 
 THEIRS = "adaptive-scheduler==2.17.*"
@@ -34,7 +34,7 @@ INSTEAD: dict[str, str] = {
 }
 #: Keywords that are accepted without effect, of those whose signature does not have them.
 IGNORED: dict[str, frozenset[str]] = {
-    "RunManager": frozenset(USUAL),
+    "RunManager": frozenset(USUAL.keys() - KEPT),
     "SLURM": frozenset(["batch_folder"]),
     "PBS": frozenset(["batch_folder"]),
     "BaseScheduler": frozenset(["batch_folder"]),
@@ -110,7 +110,7 @@ def differences(
     ]
     asked = [one for one, default in ours.items() if default == "-" and one not in theirs]
     ignored = [one for one in absent if one in accepted]
-    absent = [one for one in absent if one not in accepted]
+    absent = [one for one in absent if one not in accepted | KEPT]
     return [
         *([f"{quoted(ignored)} without effect"] if ignored else []),
         *([f"without {quoted(absent)}"] if absent else []),

@@ -20,6 +20,7 @@ from adaptive_scheduler.client.reports import failure
 from adaptive_scheduler.client.running_item import SECOND_SIGNAL_GRACE, RunningItem
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.outputs import end_of_output, of_this_try
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.messages import (
     Assigned,
     Claim,
@@ -34,6 +35,14 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.errors import EnvironmentMismatchError, RequestRefusedError
 from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
+
+#: Why a client ends whose job has no time left.
+DEADLINE = "deadline"
+
+
+def how_left(why: str) -> How:
+    """How an item ends that a client leaves for this reason."""
+    return How.WALLTIME if why == DEADLINE else How.GIVEN_BACK
 
 
 class ClaimLoop:
@@ -141,14 +150,14 @@ class ClaimLoop:
                 self.gave_up = True
                 self._end_reason = "the manager does not answer"
         if isinstance(given, Assigned):  # the end came while it was being given
-            self._report_end(Release(given.token, why), self._log_of(given))
+            self._report_end(self._release(given, why), self._log_of(given))
         return why
 
     def _reason_to_end(self) -> str | None:
         if self._end_reason is not None:
             return self._end_reason
         if self._deadline.is_near:
-            return "deadline"
+            return DEADLINE
         return self.pool_fault or None
 
     def _claim(self) -> Any:
@@ -182,7 +191,7 @@ class ClaimLoop:
         log = self._log_of(assigned)
         log.info("item_claimed")
         if not self._link.await_lease(FINAL_TIMEOUT, lambda: self._reason_to_end() is not None):
-            return self._report_end(Release(assigned.token, self._reason_to_end() or ""), log)
+            return self._report_end(self._release(assigned, self._reason_to_end() or ""), log)
         begin = time.monotonic()
         try:
             context = self._item.context(log)
@@ -197,6 +206,11 @@ class ClaimLoop:
         if ended.is_by_deadline and context.deadline is not None:
             self._deadline.note_saving(time.monotonic() - context.deadline)
         return self._conclude(ended, log)
+
+    @staticmethod
+    def _release(assigned: Assigned, why: str) -> Release:
+        """What gives an item back that was not begun."""
+        return Release(assigned.token, why, how=how_left(why))
 
     def _log_of(self, assigned: Assigned) -> Any:
         return self._log.bind(item=assigned.item, fname=assigned.fname, token=assigned.token)

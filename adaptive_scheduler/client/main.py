@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from adaptive_scheduler.client import job_environment
-from adaptive_scheduler.client.claim_loop import ClaimLoop
+from adaptive_scheduler.client.claim_loop import ClaimLoop, how_left
 from adaptive_scheduler.client.deadline import Deadline, walltime_left
 from adaptive_scheduler.client.job_environment import JobEnvironment
 from adaptive_scheduler.client.learners.payload import LearnerPayload
@@ -169,7 +169,7 @@ class Client:
     ) -> None:
         """Say goodbye, to this manager or else to the next; there is no other try in this job."""
         self._job.mark_end()
-        link.say_goodbye(Goodbye(why, broken, self._job.submit), gave_up=gave_up)
+        link.say_goodbye(Goodbye(why, broken, self._job.submit, how_left(why)), gave_up=gave_up)
 
     def _give_up(self, link: ManagerLink, error: BaseException) -> None:
         """Report why it cannot go on, unless the manager itself has refused it.
@@ -252,4 +252,4 @@ class Client:
             self._loop.end(why)
         elif self._link is not None:
             # the main thread may hang in MPI's start until it is killed
-            self._link.send(Goodbye(why, submit=self._job.submit))
+            self._link.send(Goodbye(why, submit=self._job.submit, how=how_left(why)))

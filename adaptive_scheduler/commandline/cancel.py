@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from adaptive_scheduler.commandline.input.arguments import DryRun, RunAndItems, Tag
 from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks, refuse_tag
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.texts import counted
 
+if TYPE_CHECKING:
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
+
 
 @reports_errors
+@has_result
 def cancel(
     words: RunAndItems = None,
     tag: Tag = None,
@@ -54,6 +61,15 @@ def _cancel_some(folder: RunFolder, typed: list[str], tag: str | None, dry_run: 
     ended = len(chosen) - n
     rest = f"; {ended:,} had ended before" if ended else ""
     print_line(f"{would(dry_run)}{counted(n, what)} cancelled{rest}.")
+    print_result(
+        "cancel",
+        dry_run=dry_run,
+        folder=folder.home,
+        kind=what,
+        cancelled=n,
+        ended_before=ended,
+        jobs=None,
+    )
 
 
 def _cancel_all(folder: RunFolder, dry_run: bool) -> None:
@@ -66,10 +82,12 @@ def _cancel_all(folder: RunFolder, dry_run: bool) -> None:
         before = client.snapshot("none")
     if before.over and not before.jobs:
         print_line(f"Nothing to cancel: {render.how_it_ended(before)}.")
+        _print_all(folder, before, dry_run=dry_run, n=0, jobs=0)
         return
     if dry_run:
         jobs = f", {counted(len(before.jobs), 'job')} told to end" if before.jobs else ""
         print_line(f"{would(dry_run)}{counted(before.unfinished, before.kind)} cancelled{jobs}.")
+        _print_all(folder, before, dry_run=True, n=before.unfinished, jobs=len(before.jobs))
         return
     found = Run.attach(folder)
     with prints_option_names():
@@ -83,5 +101,15 @@ def _cancel_all(folder: RunFolder, dry_run: bool) -> None:
         wait_for_jobs(found)
     except KeyboardInterrupt:
         print_line("\nThe run is cancelled. Its last jobs may still be ending; status shows them.")
+        _print_all(folder, before, dry_run=False, n=n, jobs=len(found.snapshot("none").jobs))
         exit_with(exit_codes.INTERRUPTED)
+    _print_all(folder, before, dry_run=False, n=n, jobs=len(found.snapshot("none").jobs))
     print_line(f"To go on: adaptive-scheduler resume {quoted(folder)}")
+
+
+def _print_all(folder: RunFolder, before: Snapshot, *, dry_run: bool, n: int, jobs: int) -> None:
+    """Print for programs what became of a whole run."""
+    print_result(
+        "cancel", dry_run=dry_run, folder=folder.home, kind=before.kind, cancelled=n,
+        ended_before=before.total - n, jobs=jobs,
+    )  # fmt: skip

@@ -33,8 +33,10 @@ def names_far_run(words: Sequence[str]) -> bool:
 
 
 @reports_errors
-def run_command_there(words: Sequence[str]) -> None:
+def run_command_there(words: Sequence[str], *, as_json: bool = False) -> None:
     """Run a command line on the host that it names, and end with its exit code.
+
+    `as_json`: errors of the way there are told to programs, too.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def run_command_there(words: Sequence[str]) -> None:
         It must be run by hand there.
     """
     from adaptive_scheduler.io.ssh.run_there import run_there
+
+    del as_json  # `reports_errors` looks at it
 
     urls = [word for word in words if word.startswith(SCHEME)]
     place = read_url(urls[0], "RUN")

@@ -14,7 +14,7 @@ from adaptive_scheduler.commandline.input.arguments import AsJson, RunAndItems
 from adaptive_scheduler.commandline.input.find_learner import find_learner
 from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.output.errors import reports_errors
-from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.json_lines import SCHEMA_VERSION, plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line, quoted
 from adaptive_scheduler.commandline.tasks.task import show
 from adaptive_scheduler.core.paths import RunFolder
@@ -140,6 +140,7 @@ def _print_learner(history: History) -> None:
 
 def _for_programs(history: History) -> dict[str, Any]:
     return {
+        "schema_version": SCHEMA_VERSION,
         "entries": [dataclasses.asdict(entry) for entry in history.entries],
         "learners": plain(history.learners),
         "output": None if history.output is None else str(history.output),

@@ -10,12 +10,14 @@ from adaptive_scheduler.commandline.input.arguments import DryRun, OptionalRun
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import InputError, RunError
 
 
 @reports_errors
+@has_result
 def manager(
     run: OptionalRun = None,
     as_job: Annotated[
@@ -43,6 +45,7 @@ def manager(
         return
     if dry_run:
         print_line(f"{would(dry_run)}this is the manager of {folder.database}.")
+        _print_begun(folder, dry_run=True)
         return
     from adaptive_scheduler.manager.__main__ import main
 
@@ -50,7 +53,16 @@ def manager(
         f"This is the manager of {folder.database}; its log is {folder.manager_log}. Ctrl-C ends "
         "only the manager."
     )
+    _print_begun(folder, dry_run=False)
     exit_with(main(str(folder)))
+
+
+def _print_begun(folder: RunFolder, *, dry_run: bool) -> None:
+    """Print for programs that the manager begins: its end is that of the process."""
+    print_result(
+        "manager", dry_run=dry_run, folder=folder.home, log=folder.manager_log, job=None,
+        job_script=None, trials=[],
+    )  # fmt: skip
 
 
 def _refuse_second(folder: RunFolder) -> None:

@@ -6,7 +6,8 @@ import os
 import shlex
 
 from adaptive_scheduler.commandline.output import exit_codes
-from adaptive_scheduler.commandline.output.dry_run import print_trials
+from adaptive_scheduler.commandline.output.dry_run import print_trials, trials_as_json
+from adaptive_scheduler.commandline.output.json_lines import print_result
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.batch_jobs import JobRequest
@@ -30,7 +31,9 @@ def submit(folder: RunFolder, walltime: str | None, *, dry_run: bool) -> int:
     text = manager_script(scheduler, request, folder)
     if dry_run:
         print_line(text)
-        return print_trials([trial_submit(scheduler, request, text)])
+        trials = [trial_submit(scheduler, request, text)]
+        _print_for_programs(folder, None, text, trials_as_json(trials))
+        return print_trials(trials)
     script = folder.folder / "manager.sh"
     batch.write_script(request, script, text)
     result = batch.submit(scheduler, request, script)
@@ -45,7 +48,17 @@ def submit(folder: RunFolder, walltime: str | None, *, dry_run: bool) -> int:
         f"The manager is job {result.jobs[0]}. Once that has started, it is shown by: "
         f"adaptive-scheduler status {quoted(folder)}"
     )
+    _print_for_programs(folder, result.jobs[0], None, [])
     return exit_codes.DONE
+
+
+def _print_for_programs(
+    folder: RunFolder, job: str | None, script: str | None, trials: list[dict[str, object]]
+) -> None:
+    print_result(
+        "manager", dry_run=job is None, folder=folder.home, log=folder.manager_log, job=job,
+        job_script=script, trials=trials,
+    )  # fmt: skip
 
 
 def manager_request(config: RunConfig, walltime: int | None) -> JobRequest:

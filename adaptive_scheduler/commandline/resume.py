@@ -11,6 +11,7 @@ from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.texts import counted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @reports_errors
+@has_result
 def resume(
     run: OptionalRun = None,
     if_dead: Annotated[
@@ -44,6 +46,7 @@ def resume(
     with ManagerClient(find_run(run)) as client:
         before = client.snapshot("none")
         nothing = why_not(before, if_dead)
+        to_do = 0 if nothing else before.unfinished + before.phases.get("cancelled", 0)
         if nothing:
             print_line(f"Nothing to resume: {nothing}.")
             if before.phases.get("failed"):
@@ -52,13 +55,26 @@ def resume(
                     f"{quoted(client.folder)}"
                 )
         elif dry_run:
-            print_line(f"{would(dry_run)}the run goes on, with {_to_do(before)}.")
-            return
+            _refuse_broken(client.folder)
+            print_line(
+                f"{would(dry_run)}the run goes on, with {counted(to_do, before.kind)} to do."
+            )
         else:
             with prints_option_names():
                 n = _resumed(client.folder)
             print_line(_going_on(before, n, client.folder))
-        exit_with(watch_to_end(client) if watch and not dry_run else exit_codes.DONE)
+        code = watch_to_end(client) if watch and not dry_run else exit_codes.DONE
+        print_result(
+            "resume", dry_run=dry_run, folder=client.folder.home, kind=before.kind, to_do=to_do,
+            nothing_because=nothing, phases=client.snapshot("none").phases,
+        )  # fmt: skip
+        exit_with(code)
+
+
+def _refuse_broken(folder: RunFolder) -> None:
+    from adaptive_scheduler.runs.start.change_run import refuse_without_learners
+
+    refuse_without_learners(folder)
 
 
 def _resumed(folder: RunFolder) -> int:
@@ -85,11 +101,6 @@ def why_not(run: Snapshot, if_dead: bool) -> str:
     if run.alive and (if_dead or not (cancelled or run.is_held)):
         return f"its manager runs on {run.manager}"
     return ""
-
-
-def _to_do(before: Snapshot) -> str:
-    """What a resume would run: a run that was cancelled has its items queued again."""
-    return f"{counted(before.unfinished + before.phases.get('cancelled', 0), before.kind)} to do"
 
 
 def _going_on(before: Snapshot, again: int, folder: RunFolder) -> str:

@@ -15,6 +15,7 @@ from adaptive_scheduler.commandline.input.find_run import split_run
 from adaptive_scheduler.commandline.input.find_tasks import chosen_tasks, refuse_tag
 from adaptive_scheduler.commandline.output.dry_run import ENDED, count_in, phases_of, would
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.texts import counted
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 @reports_errors
+@has_result
 def retry(
     words: RunAndItems = None,
     learners_file: Annotated[
@@ -68,16 +70,22 @@ def retry(
         n = found.retry(rows or None)
     is_goal_checked = learners_file is not None or goal is not None
     print_line(queued_again(n, len(rows), is_goal_checked=is_goal_checked))
+    print_result("retry", folder=folder.home, kind="learner", queued_again=n)
     if n:
         print_line(f"Watch it with: adaptive-scheduler status --watch {quoted(folder)}")
 
 
 def _print_retry(folder: RunFolder, rows: Sequence[int], is_redefined: bool) -> None:
     """Print what a retry of learners would do."""
+    from adaptive_scheduler.runs.start.change_run import refuse_without_learners
+
+    if not is_redefined:
+        refuse_without_learners(folder)
     wanted = rows or range(len(phases_of(folder)))
     n = count_in(folder, wanted, ENDED if rows else ("failed", "cancelled"))
     also = "; and those done that do not meet the new goal" if is_redefined and not rows else ""
     print_line(f"{would(True)}{counted(n, 'learner')} queued again{also}.")
+    print_result("retry", dry_run=True, folder=folder.home, kind="learner", queued_again=n)
 
 
 def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None, dry_run: bool) -> None:
@@ -93,8 +101,10 @@ def _retry_tasks(folder: RunFolder, typed: list[str], tag: str | None, dry_run: 
     if dry_run:
         n = count_in(folder, items, ENDED)
         print_line(f"{would(dry_run)}{counted(n, 'task')} queued again.")
+        print_result("retry", dry_run=True, folder=folder.home, kind="task", queued_again=n)
         return
     n = run.retry(items)
+    print_result("retry", folder=folder.home, kind="task", queued_again=n)
     print_line(queued_again(n, len(items) if is_named else 0, is_goal_checked=False, what="task"))
     if n and not run.is_served():
         print_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from adaptive_scheduler.commandline.input.options import (
 )
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import prints_option_names, reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
 from adaptive_scheduler.core.texts import counted
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 @reports_errors
+@has_result
 @takes_options("scheduler", SCHEDULER_OPTIONS, "What each job asks for")
 @takes_options("options", RUN_OPTIONS, "How the run goes")
 def run(
@@ -96,14 +99,29 @@ def run(
 
 def _print_plan(manager: RunManager) -> int:
     """Print what would be submitted, and whether the batch system would take it."""
-    from adaptive_scheduler.commandline.output.dry_run import print_trials
+    from adaptive_scheduler.commandline.output.dry_run import print_trials, trials_as_json
 
     print_line(manager.job_script())
     print_line(
         f"Nothing is submitted. Without --dry-run: {counted(len(manager.fnames), 'learner')}, "
         f"in {manager.folder.home}"
     )
-    return print_trials(manager.trial_submit())
+    trials = manager.trial_submit()
+    _print_for_programs(manager, script=manager.job_script(), trials=trials_as_json(trials))
+    return print_trials(trials)
+
+
+def _print_for_programs(
+    manager: RunManager,
+    phases: dict[str, int] | None = None,
+    script: str | None = None,
+    trials: Sequence[dict[str, object]] = (),
+) -> None:
+    """Print what was started, how it ended if that was watched, or what would be submitted."""
+    print_result(
+        "run", dry_run=script is not None, folder=manager.folder.home, learners=len(manager.fnames),
+        phases=phases, job_script=script, trials=list(trials),
+    )  # fmt: skip
 
 
 def _refuse_passed(goal: Any) -> None:
@@ -146,14 +164,19 @@ def start_and_watch(manager: RunManager, detach: bool) -> int:
                 "The run goes on by itself. Watch it with: adaptive-scheduler status --watch "
                 f"{quoted(manager.folder)}"
             )
+            _print_for_programs(manager)
             return exit_codes.DONE
         print_line(
             "Ctrl-C cancels the run; its data are kept. To start a run that goes on by itself, "
             "use --detach.", "dim",
         )  # fmt: skip
-        return print_end(watch(manager.snapshot, console, NothingLeft()), manager.folder)
+        last = watch(manager.snapshot, console, NothingLeft())
+        code, phases = print_end(last, manager.folder), last.phases
     except KeyboardInterrupt:
-        return _cancel(manager)
+        code, has_begun = _cancel(manager), manager.folder.config.exists()
+        phases = manager.snapshot("none").phases if has_begun else {}
+    _print_for_programs(manager, phases)
+    return code
 
 
 def _cancel(manager: RunManager) -> int:

@@ -11,7 +11,7 @@ from adaptive_scheduler.commandline.input.arguments import AsJson, OptionalRun, 
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import reports_errors
-from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.json_lines import SCHEMA_VERSION, plain, print_json
 from adaptive_scheduler.commandline.output.option_names import for_command_line
 from adaptive_scheduler.commandline.output.terminal import console, exit_with
 
@@ -66,4 +66,4 @@ def _print_as_json(client: ManagerClient, watch: bool) -> int:
 
 def _with_sums(snapshot: Snapshot) -> dict[str, object]:
     sums = {"total": snapshot.total, "over": snapshot.over, "remaining": snapshot.remaining}
-    return {**plain(snapshot), **sums}
+    return {"schema_version": SCHEMA_VERSION, **plain(snapshot), **sums}

@@ -14,6 +14,7 @@ from adaptive_scheduler.commandline.input.options import (
 )
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, plain, print_result
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ REMARKS = 10
 
 
 @reports_errors
+@has_result
 @takes_options("job", JOB_OPTIONS, "On a cluster")
 def sweep(
     yaml: Annotated[str, typer.Option("--yaml", "-y", help="The sweep's file.")] = "params.yaml",
@@ -102,8 +104,26 @@ def sweep(
         plan = made.plan(place)
         _print_plan(made, plan)
         _print_commands(plan)
+        _print_planned(made, plan)
         return
     exit_with(_run(made, place))
+
+
+def _print_planned(made: Sweep, plan: Plan) -> None:
+    """Print for programs what would be run."""
+    from adaptive_scheduler.core.sweeps.templates import shown
+    from adaptive_scheduler.runs.sweep.decisions import Action
+
+    commands = [
+        {"task": one.task.name, "command": name, "text": shown(one.texts[name]),
+         "is_done": decision.action in (Action.SKIP, Action.NOTE)}
+        for one in plan.tasks
+        for name, decision in one.decisions.items()
+    ]  # fmt: skip
+    print_result(
+        "sweep", dry_run=True, folder=made.folder.output, is_joined=False, total=len(commands),
+        commands=commands, progress=None,
+    )  # fmt: skip
 
 
 def _place(made: Sweep, options: dict[str, Any]) -> Place:
@@ -162,7 +182,20 @@ def _run(made: Sweep, place: Place) -> int:
 
     with shown(console, is_debug=made.options.is_debug) as show:
         progress = made.run(place, partial(_print_plan, made), show)
+    print_result(
+        "sweep", folder=made.folder.output, is_joined=False, total=progress.total, commands=[],
+        progress=_sums(progress),
+    )  # fmt: skip
     return _print_end(made, progress)
+
+
+def _sums(progress: Progress) -> dict[str, Any]:
+    """All but the logs, of which there may be many thousands."""
+    return {
+        name: plain(getattr(progress, name))
+        for name in progress.__struct_fields__
+        if name != "logs"
+    }
 
 
 def _print_end(made: Sweep, progress: Progress) -> int:
@@ -202,4 +235,6 @@ def _join(output: str, title: str | None, typed: list[str]) -> int:
         "sweep goes on."
     )
     assert isinstance(place.where, Here), place
-    return serve_run(folder.run, place.where)
+    code = serve_run(folder.run, place.where)
+    print_result("sweep", folder=folder.output, is_joined=True, total=0, commands=[], progress=None)
+    return code

@@ -112,6 +112,8 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         Where the manager is to listen.
     kind : str
         What its rows are: ``learner`` or ``task``; jobs of the latter run heads.
+    started : float
+        When the run was started first, in seconds since 1970; 0.0: not known, a version before 3.0 wrote it.
     """
 
     run: str
@@ -132,3 +134,4 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     interface: str | None = None
     ports: str | None = None
     kind: str = "learner"
+    started: float = 0.0

@@ -122,6 +122,8 @@ class DatabaseManager:
     ) -> Reply:
         state = self._state
         held = state.items.held_by(owner.job)
+        if held is None and state.is_one_too_many(owner.job):
+            state.stops.being_cancelled[owner.job] = now.monotonic
         if held is None and owner.job in state.stops.being_cancelled:
             return Idle(WAIT, over=True)
         last = state.reports.get(held.id) if held is not None else None
@@ -180,7 +182,8 @@ class DatabaseManager:
         return self._end(event, now)
 
     def _release(self, _owner: Owner, _record: JobRecord, request: Release, now: Moment) -> Reply:
-        return self._end(Released(request.token, request.reason, request.report), now)
+        event = Released(request.token, request.reason, request.report, request.how)
+        return self._end(event, now)
 
     def _end(self, event: Finished | Raised | Released, now: Moment) -> Reply:
         state, items = self._state, self._state.items
@@ -203,7 +206,8 @@ class DatabaseManager:
     def _goodbye(self, owner: Owner, _record: JobRecord, request: Goodbye, now: Moment) -> Reply:
         state = self._state
         state.jobs.on_goodbye(owner.job, request.reason, request.broken)
-        state.take_back(owner.job, Lost(request.reason or "its client left"), now.wall)
+        lost = Lost(request.reason or "its client left", how=request.how)
+        state.take_back(owner.job, lost, now.wall)
         state.dirty = True
         return Ok()
 

@@ -202,12 +202,13 @@ class ControlApi:
                 "its pools say how many jobs it has" if n > 0 else f"max_jobs={n} is less than 1"
             )
             return Refused("bad_limit", f"{reason}.")
-        config = self._state.config
-        limits = msgspec.structs.replace(config.limits, max_jobs=n)
-        self._state.config = msgspec.structs.replace(config, limits=limits)
-        self._state.dirty = True
-        self._jobs.notes.record("max_jobs_changed", before=config.limits.max_jobs, max_jobs=n)
-        return Ok()
+        config, before = self._state.config, self._state.config.limits.max_jobs
+        if n != before:
+            limits = msgspec.structs.replace(config.limits, max_jobs=n)
+            self._state.config = msgspec.structs.replace(config, limits=limits)
+            self._state.dirty = True
+            self._jobs.notes.record("max_jobs_changed", before=before, max_jobs=n)
+        return Ok(self._state.jobs.in_queue)
 
     # ------------------------------------------------------------------- drawing
 

@@ -34,6 +34,7 @@ from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.row import WAITING
 from adaptive_scheduler.core.rows.run_state import RunState
+from adaptive_scheduler.core.wire.ends import How, JobEnd, how_of_dead_job
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.notes import Notes
 from adaptive_scheduler.manager.tasks.jobs_wanted import idle_in_vain, jobs_wanted, room_of_pools
@@ -264,7 +265,7 @@ class JobManager:
             case MarkDead():
                 self._mark_dead(action, now)
             case FreeItem():
-                self._state.take_back(action.job, Lost(action.reason), now.wall)
+                self._state.take_back(action.job, Lost(action.reason, how=How.LOST), now.wall)
             case ForgetSubmit():
                 self._jobs.forget_submit(action.number)
             case Hold():
@@ -277,14 +278,16 @@ class JobManager:
 
     def _mark_dead(self, action: MarkDead, now: Moment) -> None:
         is_cancelled = self._state.stops.being_cancelled.pop(action.job, None) is not None
-        cause = "cancelled" if is_cancelled and action.cause == "unknown" else action.cause
-        crash = action.crash and cause != "cancelled"
+        is_ours = is_cancelled and action.cause == JobEnd.UNKNOWN
+        cause = JobEnd.CANCELLED if is_ours else action.cause
+        crash = action.crash and cause != JobEnd.CANCELLED
         item = self._state.items.held_by(action.job)
         held = item.id if item else None
         self.nodes.on_death(self._jobs.live[action.job], held, crash, now.monotonic)
         printed = (self._output(action.job) or "") if crash else ""
         reason = end_reason(action.job, cause, printed)
-        self._state.take_back(action.job, Lost(reason, crash, output=printed), now.wall)
+        how = how_of_dead_job(cause, crash=crash)
+        self._state.take_back(action.job, Lost(reason, crash, output=printed, how=how), now.wall)
         self._jobs.mark_dead(action.job, cause)
         self.policy.on_job_ended()
         self.notes.record("job_ended", job=action.job, cause=cause, crash=crash)

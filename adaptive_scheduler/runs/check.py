@@ -33,7 +33,7 @@ def check(trial: ClusterCheck, *, job: bool = True) -> list[Finding]:
     """
     new = _missing(trial.folder) | _missing(trial.data_folder)
     try:
-        found = look_here(trial)
+        found = look_here(trial, job=job)
         hopeless = any(
             one.fault in _FATAL or (one.check in _NEEDED and not one.ok) for one in found
         )

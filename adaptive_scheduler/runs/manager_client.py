@@ -16,6 +16,7 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
     CancelItems,
+    ChangeMaxJobs,
     Ok,
     Owner,
     Picture,
@@ -29,6 +30,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.disk.lock import Holder, holder, is_alive
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.reading.on_disk import Rows, snapshot_on_disk
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
@@ -135,6 +137,17 @@ class ManagerClient:
             Those of `items` that are done, too.
         """
         return self._count(Retry(None if items is None else list(items), reopen))
+
+    def limit_jobs(self, n: int) -> int:
+        """Set how many jobs a run of learners has at most, also for its managers to come.
+
+        Returns how many jobs it has, or has asked for; 0 if no manager runs.
+        """
+        config = read_config(self.folder)
+        if config.limits.max_jobs != n:
+            limits = msgspec.structs.replace(config.limits, max_jobs=n)
+            write_config(self.folder, msgspec.structs.replace(config, limits=limits))
+        return self.change(lambda: self._count(ChangeMaxJobs(n)), lambda: 0)
 
     def _count(self, body: Request) -> int:
         """Send a request, and return how many items it has changed."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, overload
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 #: Seconds between two times that `wait` asks the manager.
 _POLL = 0.5
+
+
+def _is_end(now: RunSnapshot) -> bool:
+    return now.over and not now.alive
 
 
 class Run:
@@ -369,8 +373,8 @@ class Run:
     def __await__(self) -> Generator[Any, None, RunSnapshot]:
         return self._wait().__await__()
 
-    async def _wait(self) -> RunSnapshot:
-        while not _is_end(now := await asyncio.to_thread(self._still_waiting)):
+    async def _wait(self, is_end: Callable[[RunSnapshot], bool] = _is_end) -> RunSnapshot:
+        while not is_end(now := await asyncio.to_thread(self._still_waiting)):
             await asyncio.sleep(_POLL)
         return now
 
@@ -444,7 +448,3 @@ class Run:
         except DataFileError as error:  # the other learners are loaded
             warnings.warn(f"to_dataframe: {error}", stacklevel=2)
         return load_data.to_dataframe(self.learners, self.fnames, names)
-
-
-def _is_end(now: RunSnapshot) -> bool:
-    return now.over and not now.alive

@@ -334,6 +334,10 @@ class Scheduler(abc.ABC):
         """Ask whether a job would be accepted, without submitting it; None if that cannot be asked."""
         return None
 
+    def held_command(self, job: JobRequest, script: Path) -> list[str] | None:  # noqa: ARG002
+        """Submit one job that does not start, where `trial_command` is None; None if there is no such."""
+        return None
+
     def hosts_command(self, resources: Resources) -> list[str] | None:  # noqa: ARG002
         """Ask for the cluster's hosts, if a request depends on their size; else None."""
         return None

@@ -40,6 +40,11 @@ DEFAULTS: dict[str, Any] = {
     "resources": [],  # that the site has defined for chunks, such as "ngpus"; nothing is counted
     "queues": ["workq", "long"],
     "queue_enabled": True,
+    "queue_started": True,
+    "queue_open": True,  # else its list of users does not name this one
+    "max_ncpus": None,  # of a job: the queue's resources_max
+    "accounts": None,  # a list: others are refused, as by a hook of the site; OpenPBS itself takes any
+    "roots_allowed": True,  # what the server's acl_roots says
     "down": False,
     "next_number": 1000,
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.test_wheel import ROOT, run
+from tests.install.test_wheel import RETRIES, ROOT, run
 
 VERSION = "0.93.2"
 #: With it what it needs; everything else is that of this environment.
@@ -51,7 +51,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("with pipefunc")
     run([sys.executable, "-m", "venv", folder], folder, 300)
     found = folder / "bin" / "python"
-    pip = [found, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip = [found, "-m", "pip", "--quiet", "--disable-pip-version-check", *RETRIES]
     (site,) = folder.glob("lib/python*/site-packages")
     shutil.copytree(sysconfig.get_path("purelib"), site, copy_function=link, dirs_exist_ok=True)
     run([*pip, "install", "--no-deps", *PACKAGES], folder, 300)
@@ -62,7 +62,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def its_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests of its source distribution, without its sources: it is imported as it is installed."""
     folder = tmp_path_factory.mktemp("sources")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *RETRIES]
     only = ["--no-deps", "--no-binary", "pipefunc", "-d", folder]
     run([*pip, "download", *only, f"pipefunc=={VERSION}"], folder, 300)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ("bash", "chromium", "ip", "mount", "nsenter", "unshare")
+PROGRAMS = ("bash", "chromium", "fish", "ip", "mount", "nsenter", "unshare", "zsh")
 PACKAGES = ("jsonschema", "jupyterlab", "mkdocs", "playwright", "pyte", "sklearn")
 #: Seconds of one test. Some start ten processes in turn, and the machine may be busy.
 TIMEOUT = 900

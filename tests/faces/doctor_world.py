@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -22,18 +23,35 @@ LOCAL = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor
 
 
 def need_root() -> None:
-    """Skip a test by name that needs root (for mounts and networks of its own); in CI, not being root fails it.
-
-    A container may forbid such mounts and networks to root, too: nothing that CI could install changes that.
-    """
+    """Skip a test by name that needs root, for mounts and networks of its own; in CI that fails it."""
     if os.geteuid() != 0:
-        reason = "needs root, for mounts and networks of its own"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        missing("needs root, for mounts and networks of its own")
     trial = ["unshare", "--mount", "--net", "true"]
     if subprocess.run(trial, capture_output=True, check=False).returncode:
-        pytest.skip("unshare(1) may make no namespaces in this container")
+        missing("unshare(1) may make no namespaces in this container")
+
+
+def need(program: str, package: str) -> str:
+    """The path of a program; without it a test is skipped by name, and in CI it fails."""
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if path is None:
+        missing(f"{program} is not installed (apt-get install {package})")
+    return path
+
+
+def need_disk(kind: str) -> None:
+    """Skip a test by name where Linux has no such file system; in CI that fails it."""
+    if modprobe := shutil.which("modprobe", path="/usr/sbin:/sbin:/usr/bin:/bin"):
+        subprocess.run([modprobe, kind], capture_output=True, check=False)
+    if kind not in Path("/proc/filesystems").read_text().split():
+        missing(f"this Linux has no {kind}")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test by name; in CI, which installs all that is needed, it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @dataclass
@@ -168,17 +186,15 @@ class Networks:
     def ip(self, where: Sequence[str], line: str) -> None:
         subprocess.run([*where, "ip", *line.split()], check=True)
 
-    def drop(self, ports: str) -> None:
-        """Let packets of the node to these ports of the manager's host vanish, as a firewall does."""
-        for line in (
-            "link add hole type veth peer name hole2",
-            "link set hole up",
-            "link set hole2 up",
-            "neigh add 10.77.0.1 lladdr 02:00:00:00:00:01 dev hole",
-            "route add 10.77.0.1/32 dev hole src 10.77.0.2 table 100",
-            f"rule add ipproto tcp dport {ports} table 100",
-        ):
-            self.ip(self.node, line)
+    def firewall(self, ports: str, verdict: str) -> None:
+        """Let the manager's host treat what comes to these ports as nft(8) says: ``drop``, ``reject``."""
+        rules = f"""
+            add table inet wall
+            add chain inet wall input {{ type filter hook input priority 0; }}
+            add rule inet wall input iifname "shared" tcp dport {ports} {verdict}
+        """
+        nft = need("nft", "nftables")
+        subprocess.run([*self.manager, nft, "-f", "-"], input=rules, text=True, check=True)
 
     def close(self) -> None:
         for one in self._sleepers:

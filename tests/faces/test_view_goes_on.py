@@ -72,8 +72,12 @@ class Faults:
 
     def __init__(self, source: Any, rng: random.Random) -> None:
         self.rng, self.happened = rng, 0
-        for name in ("_look", "_read_table", "_read_history"):
-            setattr(source, name, partial(self.call, getattr(source, name)))
+        for what, name in (
+            (source, "_look"),
+            (source, "_read_history"),
+            (source._rows, "_read_on"),
+        ):
+            setattr(what, name, partial(self.call, getattr(what, name)))
 
     def call(self, what: Callable[..., Any], *arguments: Any) -> Any:
         if self.rng.random() < 0.1:
@@ -122,7 +126,12 @@ def test_a_view_reaches_what_is_true_each_time(
     run.start()
     front = LossyFront(rng)
     watcher = Watcher(run.folder, 0.2, front, may_change=True)
-    watcher._source._snapshots._longest = watcher._source._tables._longest = 1.0
+    for pace in (
+        watcher._source._snapshots,
+        watcher._source._rows._pace,
+        watcher._source._rows._whole,
+    ):
+        pace._longest = 1.0
     faults = Faults(watcher._source, rng)
     for view in "ab":
         watcher.put(view, {"type": "hello"})

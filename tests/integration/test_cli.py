@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.clusters.slurm import PrivateSlurm
+from tests.unit.test_json import check
 
 LEARNERS = """
 import time
@@ -67,6 +68,23 @@ class Terminal:
         )  # fmt: skip
         assert code is None or done.returncode == code, done.stdout
         return done.stdout
+
+    def read(self, *words: str) -> list[dict[str, Any]]:
+        """Run a command with ``--json``; returns its lines, each as its schema says."""
+        argv = self.argv(*words, "--json")
+        done = subprocess.run(
+            argv,
+            cwd=self.folder,
+            env=self.environ,
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        for line in lines:
+            check(words[0], line)
+        return lines
 
     def start(self, *words: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self.argv(*words), cwd=self.folder, env=self.environ, stdout=output)
@@ -130,6 +148,12 @@ def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> N
 
 
 def test_a_run_from_start_to_end(terminal: Terminal) -> None:
+    (plan,) = terminal.read(
+        "run", terminal.learners_file(), *LOCAL, "--goal", "enough", "--dry-run"
+    )
+    assert "adaptive_scheduler" in plan["job_script"]
+    assert (plan["dry_run"], plan["learners"]) == (True, 3)
+    assert not (terminal.folder / "study").exists()
     text = terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "enough")
     assert "3/3 done" in text
     assert terminal.status()["points"] >= 120  # type: ignore[operator]
@@ -143,7 +167,8 @@ def test_a_run_from_start_to_end(terminal: Terminal) -> None:
 
 
 def test_a_finished_run_has_nothing_to_resume_or_cancel_or_retry(terminal: Terminal) -> None:
-    terminal.run("run", terminal.learners_file(), *LOCAL, "--goal", "10")
+    lines = terminal.read("run", terminal.learners_file(), *LOCAL, "--goal", "10")
+    assert [line["phases"] for line in lines] == [{"done": 3}]
     for command in ("resume", "cancel"):
         text = terminal.run(command, "study")
         assert f"Nothing to {command}: all 3 learners have ended: 3 done." in text

@@ -47,10 +47,14 @@ def typed(*words: object, code: int = 0) -> str:
 
 
 def read(*words: object, code: int = 0) -> list[dict[str, Any]]:
-    """Run a command with ``--json``; returns its lines."""
-    done = CliRunner().invoke(app, [*(str(word) for word in words), "--json"])
+    """Run a command with ``--json``; returns its lines, each as its schema says."""
+    given = [str(word) for word in words]
+    done = CliRunner().invoke(app, [*given, "--json"])
     assert done.exit_code == code, done.output
-    return [json.loads(line) for line in done.output.splitlines()]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for line in lines:
+        check(" ".join(given[:2]) if given[0] == "pool" else given[0], line)
+    return lines
 
 
 def until(is_so: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -156,11 +160,17 @@ def test_all_of_one_task_is_shown(ended: RunFolder) -> None:
 
 
 def test_json_of_real_tasks_is_as_its_schema_says(ended: RunFolder) -> None:
-    for number in (0, 1, 12):
-        check("task", read("task", ended.home, number)[0])
-    for line in read("tasks", ended.home):
-        check("tasks", line)
-    check("status", read("status", ended.home, code=1)[0])
+    for number in (0, 1, 12, 13, 14, 15):
+        (found,) = read("task", ended.home, number)
+        assert found["task"] == number
+        (found,) = read("logs", ended.home, number)
+        assert found["task"] == number
+    assert len(read("tasks", ended.home)) == 16
+    assert read("status", ended.home, code=1)[0]["total"] == 16
+    assert read("report", ended.home)[0]["run"]["total"] == 16
+    assert read("explain", ended.home, "13")[0]["cause"] == "failed"
+    (found,) = read("cancel", ended.home, "3-4")
+    assert (found["cancelled"], found["ended_before"]) == (0, 2)
 
 
 def test_a_run_that_is_over(ended: RunFolder) -> None:
@@ -179,7 +189,8 @@ def test_a_run_that_is_over(ended: RunFolder) -> None:
         "prioritise", ended.home, "3", "-2"
     )
     assert "No pools" in typed("pool", "list", ended.home) == typed("pool", ended.home)
-    assert read("pool", ended.home) == [[]]
+    (pools,) = read("pool", "list", ended.home)
+    assert (pools["pools"], pools["joined"]) == ([], [])
     assert "No such command 'lsit'" in typed("pool", "lsit", ended.home, code=2)
     assert "nowhere is no run" in typed("pool", "nowhere", code=2)
     assert "has ended" in typed("pool", "join", ended.home, code=2)
@@ -265,10 +276,16 @@ def test_a_run_is_watched_joined_and_changed(live: Executor, tmp_path: Path) -> 
     assert watching.returncode == 130
     assert "The run goes on" in text
 
+    (found,) = read("pool", "join", home, "--slots", "1", "--dry-run")
+    assert (found["slots"], found["dry_run"]) == (1, True)
+    assert read("pool", "list", home)[0]["joined"] == []
     joined = start("pool", "join", home, "--slots", "1")
     try:
         until(lambda: are_done(live.tasks(tag="later")))
         assert "joined by hand" in typed("pool", "list", home)
+        (machine,) = read("pool", "list", home)[0]["joined"]
+        assert machine["cores"] == 1
+        assert machine["host"]
         assert [row["state"] for row in live.tasks(tag="wait")] == ["running"]
     finally:
         joined.send_signal(signal.SIGINT)
@@ -313,8 +330,11 @@ def test_pools_are_added_and_removed(tmp_path: Path) -> None:
             "pool", "add", folder.home, "big", "--cores", "1", code=3
         )
         assert "letters, digits" in typed("pool", "add", folder.home, "a b", "--cores", "1", code=3)
-        (pools,) = read("pool", "list", folder.home)
-        assert [(one["pool"]["name"], one["pool"]["idle"]) for one in pools] == [("big", 90.0)]
+        (found,) = read("pool", "list", folder.home)
+        pools = [(one["pool"]["name"], one["pool"]["idle"]) for one in found["pools"]]
+        assert pools == [("big", 90.0)]
+        (found,) = read("pool", "add", folder.home, "big", "--cores", "2", "--idle", "90s")
+        assert (found["is_new"], found["pool"]["idle"]) == (False, 90.0)
         assert executor.submit(root, 9).result(PATIENCE) == 3.0
         text = typed("status", folder.home)
         assert "big 1 0 1 2 0 0 2 cores" in text

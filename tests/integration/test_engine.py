@@ -179,7 +179,7 @@ def test_one_item_is_cancelled_and_the_run_goes_on(running: tuple[Engine, Talker
 
 def test_the_most_jobs_can_be_changed_while_it_runs(running: tuple[Engine, Talker]) -> None:
     engine, me = running
-    assert me.ask(ChangeMaxJobs(3)) == Ok()
+    assert me.ask(ChangeMaxJobs(3)) == Ok(items=engine.state.jobs.in_queue)
     assert engine.state.config.limits.max_jobs == 3
     refused = me.ask(ChangeMaxJobs(0))
     assert refused == Refused("bad_limit", "max_jobs=0 is less than 1.")

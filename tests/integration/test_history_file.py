@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from adaptive_scheduler.core.history.core_use import core_use
-from adaptive_scheduler.core.history.records import How
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.errors import FileError
 from adaptive_scheduler.io.storage import history_file, journal
 from adaptive_scheduler.io.storage.history_file import read_history

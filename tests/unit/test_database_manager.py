@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+import msgspec
+
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.resources import Resources
@@ -282,3 +284,21 @@ def test_a_second_client_of_one_job_is_refused() -> None:
     desk.claim(Owner("1", 0, 0, "a"))
     assert code(desk.ask(Owner("1", 0, 0, "b"), Claim())) == "many_clients"
     assert desk.state.items.phases[Phase.RUNNING] == 1
+
+
+def test_a_job_too_many_leaves_when_its_item_has_ended_and_the_others_stay() -> None:
+    """The limit was lowered: the first of three jobs that ask again leaves, and two stay."""
+    desk = Desk(9)
+    owners = [client(str(n)) for n in range(3)]
+    for owner in owners:
+        desk.ask(owner, Hello("n1", 1, 1, submit=1))
+    tokens = [desk.claim(owner).token for owner in owners]
+    limits = msgspec.structs.replace(desk.state.config.limits, max_jobs=2)
+    desk.state.config = msgspec.structs.replace(desk.state.config, limits=limits)
+    assert desk.claim(owners[0]).token == tokens[0], "what it has it keeps"
+    replies = [
+        desk.ask(one, Finish(token, claims=True)) for one, token in zip(owners, tokens, strict=True)
+    ]
+    assert replies[0] == Idle(1.0, over=True)
+    assert [type(reply) for reply in replies[1:]] == [Assigned, Assigned]
+    assert desk.ask(owners[0], Claim()) == Idle(1.0, over=True), "it leaves, whatever is free"

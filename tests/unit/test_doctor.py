@@ -128,6 +128,11 @@ def test_a_check_that_hangs_or_breaks_says_so_and_the_others_are_made() -> None:
         ("Requested time limit is invalid (missing or exceeds some limit)", "walltime-too-long"),
         ("Job violates queue and/or server resource limits: walltime", "walltime-too-long"),
         ("sbatch: error: Munge encode failed: Failed to access", "munge-down"),
+        ("qsub: Job violates queue and/or server resource limits", "over-limits"),
+        ("qsub: would exceed queue workq's per-user limit", "too-many-jobs"),
+        ("qsub: Maximum number of jobs already in queue workq", "too-many-jobs"),
+        ("qsub: Access to queue is denied", "wrong-partition"),
+        ("qsub: Bad UID for job execution", "user-refused"),
         ("the moon is full", "request-refused"),
     ],
 )  # fmt: skip
@@ -137,9 +142,19 @@ def test_what_a_batch_system_says(words: str, fault: str) -> None:
 
 def test_a_reason_of_the_queue_that_is_known_has_its_own_remedy() -> None:
     known = refusals.judge_wait("PENDING PartitionTimeLimit", "PartitionTimeLimit", "shorter")
+    assert known is not None
     assert known.fault == "walltime-too-long"
     other = refusals.judge_wait("PENDING BadConstraints", "BadConstraints", "no node has it")
+    assert other is not None
     assert (other.fault, "no node has it" in other.remedy) == ("job-never-starts", True)
+
+
+def test_a_queue_that_is_stopped_is_told_at_once_and_what_may_start_is_waited_for() -> None:
+    for reason in ("Not Running: Queue not started.", "PartitionInactive"):
+        stopped = refusals.judge_wait(f"Q {reason}", reason, "")
+        assert stopped is not None
+        assert (stopped.fault, reason in stopped.found) == ("queue-stopped", True)
+    assert refusals.judge_wait("PENDING Priority", "Priority", "") is None
 
 
 @pytest.mark.parametrize(
@@ -233,10 +248,12 @@ def test_reports_of_an_mpi_world_that_fell_apart_become_one_finding() -> None:
         ("", "completed", "profile-ends-job"),
         ("bash: line 9: /opt/py/bin/python: No such file or directory", "failed", "python-missing"),
         ("ModuleNotFoundError: No module named 'adaptive'", "failed", "package-missing"),
+        ("check_MPIR_CVAR_PMI_VERSION(167):  Runtime environment uses unsupported PMI version PMIx. Aborting.", "failed", "mpi-world"),
+        ("[adaptive_scheduler] Another Python: Python 3.9 (/usr/bin/python3) in place of 3.11\nImportError: x", "failed", "other-python"),
         ("x.sh: line 9: mpiexec: command not found", "failed", "launcher-missing-there"),
         ("Killed", "out_of_memory", "job-died"),
     ],
-)
+)  # fmt: skip
 def test_how_a_job_died(output: str | None, cause: str, fault: str) -> None:
     assert jobs.judge_death("7", output, cause, "/opt/py/bin/python", "/logs").fault == fault
 

@@ -79,3 +79,19 @@ def test_without_it_the_only_run_is_changed(
     assert typed("cancel", "1") == "1 learner cancelled."
     assert snapshot_on_disk(folder).phases == {"done": 1, "cancelled": 1, "failed": 1}
     assert "learner 2 is failed" in typed("logs", "2")
+
+
+@pytest.mark.parametrize("words", [["retry"], ["retry", "3"], ["resume"]], ids=" ".join)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_run_that_has_lost_its_learners_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], dry: list[str]
+) -> None:
+    folder = make_run(tmp_path / "my study", learners(6))
+    folder.callables.write_bytes(b"of a run that was started")
+    before = snapshot_on_disk(folder).phases
+    monkeypatch.chdir(tmp_path)
+    text = typed(*words, *dry, code=2)
+    assert f"{folder.learners} is missing: jobs would have no learners to run. Put it back" in text
+    assert "`adaptive-scheduler run` with the same learners" in text
+    assert snapshot_on_disk(folder).phases == before
+    assert not folder.manager.exists()

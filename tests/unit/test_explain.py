@@ -5,6 +5,7 @@ Those of Slurm's queue are brought about on a private Slurm in ``tests/faces/tes
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -448,6 +449,30 @@ def test_the_database_answers_where_the_manager_is_dead(tmp_path: Path) -> None:
         explain_job(viewer, "162")
     with pytest.raises(InputError, match=r"no job x in .*Its last ones: 16\."):
         explain_job(viewer, "x")
+
+
+def test_a_hundred_thousand_learners_are_read_once_and_few_of_them_whole(tmp_path: Path) -> None:
+    """0.1 s of a processor; a row of which only the text was wanted may be no row at all."""
+    rows = [Item(n, f"/data/{n}", Phase.DONE if n % 3 else Phase.QUEUED) for n in range(100_000)]
+    rows[5] = Item(5, "/data/5", Phase.WAITING, depends_on=(4, 6))
+    viewer = ManagerClient(stored(tmp_path, rows))
+    begun = time.process_time()
+    found = explain_item(viewer, 99_999)
+    assert time.process_time() - begun < 0.6
+    assert found.reasons[1].text.startswith("33333 learners go first: they are older")
+    parents = explain_item(viewer, 5)
+    assert [one.cause for one in parents.reasons] == ["manager dead", "waits for a parent"]
+    assert parents.reasons[1].text == "it waits for learner 6, which is queued"
+    with pytest.raises(InputError, match=r"There is no learner 100000 in .*: they are 0 to 99999"):
+        explain_item(viewer, 100_000)
+
+
+def test_a_job_of_which_only_the_database_is_left(tmp_path: Path) -> None:
+    running = {"job": "17", "owner": Owner("17", 0, 0, "u"), "token": 1}
+    rows = [Item(0, "/a", Phase.QUEUED), Item(1, "/b", Phase.RUNNING, **running)]
+    job = explain_job(ManagerClient(stored(tmp_path, rows)), "17")
+    assert [one.cause for one in job.reasons] == ["manager dead", "job runs"]
+    assert job.reasons[1].text == "its client has been heard, and holds learner 1"
 
 
 # ------------------------------------------------------------------- the batch system's words

@@ -193,13 +193,13 @@ def test_several_runs_by_their_names(tmp_path: Path) -> None:
         several.add_run_manager(second, start=True, wait_for="c")
     several.add_run_manager(second)
     assert repr(several).splitlines()[0].startswith("a: not started")
-    with pytest.raises(InputError, match="max_jobs=1 for 2 runs"):
-        several.start_all()
     several.remove_run_manager("a")
     assert list(several.run_managers) == ["b"]
     several.cancel_all()  # none was started
-    second.limit_jobs(3)
-    assert second.max_jobs == 3
+    executor = SlurmExecutor(folder=tmp_path / "tasks", partition="p", cores_per_node=1)
+    executor.submit(abs, 1)
+    with pytest.raises(InputError, match="'adaptive-scheduler' is a run of tasks: max_jobs=1"):
+        several.add_run_manager(executor.finalize(start=False))
 
 
 def test_one_by_one_needs_folders_of_their_own(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from adaptive_scheduler.core.history.bins import MOST, Bins
 from adaptive_scheduler.core.history.core_use import PARTS, core_use, waits
 from adaptive_scheduler.core.history.fold import MOST_REASONS, HistoryFold, RowChange
-from adaptive_scheduler.core.history.records import CoreUse, How, RunHistory
+from adaptive_scheduler.core.history.records import CoreUse, OpenStretch, RunHistory
 from adaptive_scheduler.core.history.series import series
 from adaptive_scheduler.core.history.thin import thin
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING, Phase
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.runs.views.page.series import past
 
@@ -125,6 +126,39 @@ def test_a_job_believed_dead_that_lives_is_counted_once() -> None:
         job(fold, "a", after, ended=ended)
     assert core_use(fold.history, T + 99).held == 200.0
     assert sum(fold.history.bins.held) == pytest.approx(200.0)
+
+
+def test_how_a_try_ended_is_what_was_recorded_whatever_the_words_say() -> None:
+    fold = new()
+    job(fold, "a", 10)
+    said = "the walltime of your model is over its deadline"
+    end(fold, run(fold, 0, 20), QUEUED, 30, how=How.GIVEN_BACK, reason=said, cuts=1)
+    end(fold, run(fold, 1, 30), QUEUED, 40, how=How.WALLTIME, reason="a word of no meaning")
+    end(fold, run(fold, 2, 40), QUEUED, 50, how=How.LOST, reason=said, crashes=1)
+    end(fold, run(fold, 3, 50), QUEUED, 60, how=How.NOT_BEGUN, reason=said)
+    end(fold, run(fold, 4, 60), QUEUED, 70, how=99, reason="deadline")  # of a newer version
+    end(fold, run(fold, 5, 70), DONE, 80, how=-1)
+    assert [(one.item, one.how) for one in fold.history.stretches] == [
+        (0, How.GIVEN_BACK), (1, How.WALLTIME), (2, How.LOST), (4, How.WALLTIME), (5, How.DONE),
+    ]  # fmt: skip
+
+
+def test_loading_and_saving_are_not_computing() -> None:
+    fold = new()
+    job(fold, "a", 20, started=T + 20)
+    end(fold, run(fold, 0, 20), DONE, 50, worked=30.0, data_seconds=12.0)
+    again = run(fold, 1, 50, token=7, worked=100.0, data_seconds=40.0)  # of earlier tries
+    end(fold, again, QUEUED, 60, worked=110.0, data_seconds=43.0, how=How.WALLTIME)
+    job(fold, "a", 60, started=T + 20, goodbye="deadline", ended="goodbye", has_worked=True)
+    use = core_use(fold.history, T + 99)
+    assert (use.held, use.computing, use.saving) == (160.0, 4 * (18.0 + 7.0), 4 * (12.0 + 3.0))
+    lines = series(fold.history, T + 99)
+    assert sum(lines.cores_used) * lines.width == pytest.approx(use.computing, rel=0.05)
+
+
+def test_a_try_that_an_older_version_began_has_no_time_of_its_data() -> None:
+    began = msgspec.msgpack.encode([0, 7, T, 4, 1.5, 3, 1, 0, 0, 0, 0])
+    assert msgspec.msgpack.decode(began, type=OpenStretch).data_seconds == 0.0
 
 
 def test_a_change_that_is_told_twice_counts_once() -> None:

@@ -34,6 +34,7 @@ from adaptive_scheduler.core.rows.retry_decision import (
     retry_delay,
 )
 from adaptive_scheduler.core.rows.row import Item, Phase
+from adaptive_scheduler.core.wire.ends import How, JobEnd, how_of_dead_job
 from adaptive_scheduler.core.wire.messages import Owner, Refused, Report
 
 BUDGET = Budget(max_fails=2, max_crashes=2)
@@ -148,6 +149,45 @@ def test_a_finish_of_a_cancelled_item_is_refused_with_that_reason() -> None:
     found = step(after(item(Phase.RUNNING), Cancelled()), Finished(7), 5.0, BUDGET)
     assert isinstance(found, Refused)
     assert found.code == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("event", "how"),
+    [
+        (Finished(7), -1),  # its phase says so
+        (Raised(7, "no"), How.FAILED),
+        (Raised(7, "a worker died", crash=True), How.CRASHED),
+        (Released(7, "signal", how=How.GIVEN_BACK), How.GIVEN_BACK),
+        (Released(7, "signal", how=How.WALLTIME), How.WALLTIME),
+        (Released(7, "of an older client"), -1),
+        (Lost("timeout", how=How.WALLTIME), How.WALLTIME),
+        (Claimed(Owner("1", 0, 1, "a process died"), 9), How.CRASHED),
+        (Claimed(Owner("1", 1, 0, "a requeue"), 9), How.LOST),
+        (Cancelled(), How.CANCELLED),
+    ],
+)
+def test_how_a_try_ended_is_recorded_where_it_is_known(event: Event, how: int) -> None:
+    assert after(item(Phase.RUNNING, how=How.GIVEN_BACK), event).how == how
+
+
+@pytest.mark.parametrize(
+    ("cause", "crash", "how"),
+    [
+        (JobEnd.TIMEOUT, False, How.WALLTIME), (JobEnd.NODE_FAIL, False, How.LOST),
+        (JobEnd.PREEMPTED, False, How.LOST), (JobEnd.OUT_OF_MEMORY, True, How.CRASHED),
+        ("a word of another scheduler", True, How.CRASHED),
+    ],
+)  # fmt: skip
+def test_how_a_try_ends_whose_job_is_dead(cause: str, crash: bool, how: How) -> None:
+    assert how_of_dead_job(cause, crash=crash) is how
+
+
+def test_the_time_that_data_took_is_added_up() -> None:
+    first = after(item(Phase.RUNNING), Released(7, "x", Report(seconds=9.0, data_seconds=2.0)))
+    assert (first.worked, first.data_seconds) == (9.0, 2.0)
+    again = after(first, Claimed(ANNA, 8))
+    bad = Report(seconds=5.0, data_seconds=math.nan)
+    assert after(again, Released(8, "x", bad)).data_seconds == 2.0
 
 
 def test_a_retry_resets_the_budgets() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import adaptive
@@ -12,6 +14,7 @@ import pytest
 
 from adaptive_scheduler.errors import DataFileError, EnvironmentMismatchError, UserCodeError
 from adaptive_scheduler.evaluation.learners import store as saving
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
 from adaptive_scheduler.evaluation.learners.store import (
     ChangedError,
     LearnerStore,
@@ -414,3 +417,31 @@ def test_an_error_of_the_learners_own_save_is_the_result_of_finish(tmp_path):
     assert "not today" in store.problem
     (journal,) = read_journals(str(tmp_path / "a"))
     assert journal.points == [(0.5, 2.0)]
+
+
+class SlowOnDisk(adaptive.SequenceLearner):
+    """Its data take long to load and to save."""
+
+    SECONDS = 0.3
+
+    def _set_data(self, data):
+        time.sleep(self.SECONDS)
+        super()._set_data(data)
+
+    def save(self, *arguments, **more):
+        time.sleep(self.SECONDS)
+        super().save(*arguments, **more)
+
+
+def test_a_run_tells_how_long_loading_and_the_last_save_took(tmp_path):
+    def run():
+        made = SlowOnDisk(square, [float(x) for x in range(5)])
+        with ThreadPoolExecutor(1) as pool:
+            work = LearnerWork(made, str(tmp_path / "data"), None, pool, 1, token=5)
+            return run_learner(work)
+
+    first, again = run(), run()  # the second one has something to load
+    assert first.saved
+    assert SlowOnDisk.SECONDS <= first.data_seconds <= first.seconds
+    assert again.data_seconds >= 0.9 * SlowOnDisk.SECONDS
+    assert again.new_points == 0

@@ -21,6 +21,7 @@ from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.glance import glance
 from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.reading.on_disk import snapshot_on_disk
 from adaptive_scheduler.runs.reading.summaries import summaries
 from tests.made_runs import learners, make_run, with_manager_on
@@ -98,6 +99,29 @@ def test_all_runs_below_a_folder_are_listed_with_their_hosts(tmp_path: Path) -> 
     assert by_name["a study"]["phases"]["failed"] == 10
     assert "is not a TinyDB file" in by_name["broken"]["problem"]
     assert summaries([]) == []
+
+
+def test_a_run_is_as_old_as_its_first_start(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "study", learners(6))
+    (first,) = summaries([folder])
+    assert time.time() - 60 < first.started <= time.time()
+    config = msgspec.structs.replace(read_config(folder), started=0.0, save_interval=17.0)
+    write_config(folder, config)  # as a second start, a retry and a change of max_jobs do
+    os.utime(folder.config, (first.started + 1000, first.started + 1000))
+    assert summaries([folder])[0].started == first.started
+    write_config(folder, msgspec.structs.replace(config, run="other"))
+    assert summaries([folder])[0].started > first.started, "another run in its place"
+
+
+def test_a_run_of_an_older_version_is_as_old_as_its_file(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "study", learners(6))
+    older = msgspec.json.decode(folder.config.read_bytes())
+    del older["started"]
+    folder.config.write_bytes(msgspec.json.encode(older))
+    os.utime(folder.config, (1e9, 1e9))
+    assert summaries([folder])[0].started == 1e9
+    write_config(folder, read_config(folder))
+    assert summaries([folder])[0].started == 1e9
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])

@@ -25,6 +25,7 @@ from adaptive_scheduler.core.rows.row import (
     TaskItem,
 )
 from adaptive_scheduler.core.tasks.retry_policy import MAX_TASK_CRASHES, RetryPolicy
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.messages import Refused
 from adaptive_scheduler.core.wire.tasks import EndKind
 
@@ -44,6 +45,22 @@ def free_of(table: ItemTable) -> list[int]:
     """Ids of the best free tasks of each class."""
     classes = [(0, "", False), (0, "", True)]
     return [item.id for of in classes if (item := table.best_task(of)) is not None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "begun", "how"),
+    [
+        (EndKind.VALUE, True, -1), (EndKind.ERROR, True, How.FAILED), (EndKind.EXIT, True, How.FAILED),
+        (EndKind.TIMEOUT, True, How.FAILED), (EndKind.UNABLE, False, How.FAILED),
+        (EndKind.SIGNAL, True, How.CRASHED), (EndKind.DIED, True, How.CRASHED),
+        (EndKind.LOST, True, How.LOST), (EndKind.CUT, True, How.WALLTIME),
+        (EndKind.CUT, False, How.NOT_BEGUN), (EndKind.BACK, False, How.NOT_BEGUN),
+        (EndKind.CANCELLED, True, How.CANCELLED),
+    ],
+)  # fmt: skip
+def test_how_a_try_ended_is_recorded(kind: EndKind, begun: bool, how: int) -> None:
+    table = ItemTable([task(0, policy=RetryPolicy(retries=9, max_crashes=9))])
+    assert run(table, 0, kind, begun=begun, reason="deadline").how == how
 
 
 # ------------------------------------------------------------------- tried again, or given up

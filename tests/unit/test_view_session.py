@@ -28,7 +28,7 @@ class FakeSource:
         self.done: list[DoAction] = []
         self.plots = 0
         self.phases = {"running": 1, "queued": N - 1}
-        self.view = ItemView(0, "/data/x=0", Phase.RUNNING, job="7", npoints=1, cpu=90.0)
+        self.view = ItemView(0, "/data/x=0", Phase.RUNNING, job="7", npoints=1, cpu=90.0, busy=0.75)
         self.step()
 
     def step(self) -> None:
@@ -93,7 +93,7 @@ def test_who_comes_is_told_everything(source: FakeSource) -> None:
     assert summary["series"] == {
         "time": [1002.0],
         "cores_held": [8.0],
-        "cores_used": [8.0],
+        "cores_used": [6.0],
         "rate": [2.5],
     }
     assert [action["name"] for action in summary["actions"]] == ["cancel_run", "max_jobs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.storage import database, row_codec
+from adaptive_scheduler.io.storage import database, read_only, row_codec
+from adaptive_scheduler.io.storage.journal import JournalTail
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
 from adaptive_scheduler.runs.views.page.messages import DoAction, ShowRows
 from adaptive_scheduler.runs.views.page.session import ViewSession
@@ -111,3 +113,82 @@ def test_a_run_that_is_removed_is_said_to_be_gone(source: RunSource, folder: Run
     (summary,) = session.tick()
     assert summary["is_old"]
     assert "the run cannot be read" in summary["age_text"]
+
+
+class Manager:
+    """What a manager does to the files of a run."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.store = database.Database(folder)
+
+    def write(self, *items: Item) -> None:
+        for item in items:
+            self.store.put(database.ITEMS, str(item.id), item)
+        self.store.commit()
+
+
+def await_rows(source: RunSource, column: int, wanted: list[str]) -> None:
+    """Wait until they are shown: reading takes a small part of the time."""
+    deadline = time.monotonic() + 30
+    while (found := [row[column] for row in source.table().page(ShowRows(1)).rows]) != wanted:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.005)
+
+
+def test_a_row_that_changes_is_shown_at_once_and_no_other_is_read(
+    source: RunSource, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Manager(folder)
+    manager.write(Item(0, "/data/x=0", Phase.QUEUED))
+    await_rows(source, 2, ["queued", "failed", "failed", "queued"])
+    monkeypatch.setattr(
+        "adaptive_scheduler.runs.views.page.source.read_tables", None
+    )  # of all rows
+    manager.write(Item(3, "/data/x=3", Phase.DONE, npoints=5))
+    await_rows(source, 2, ["queued", "failed", "failed", "done"])
+    manager.write(Item(0, "/data/x=0", Phase.CANCELLED), Item(4, "/data/x=4", Phase.QUEUED))
+    await_rows(source, 2, ["cancelled", "failed", "failed", "done", "queued"])
+    assert source.detail(4, with_plot=False).title == "learner 4: x=4"
+    table = source.table()
+    assert source.table() is table
+    manager.store.close()
+
+
+def test_rows_are_found_through_checkpoints_and_in_a_run_that_is_begun_anew(
+    source: RunSource, folder: RunFolder
+) -> None:
+    manager = Manager(folder)
+    for n in range(5):
+        for phase in (Phase.RUNNING, Phase.DONE):
+            manager.write(Item(3, "/data/x=3", phase, job="1" if phase is Phase.RUNNING else None))
+            await_rows(source, 2, ["done", "failed", "failed", phase.value])
+        manager.write(Item(0, f"/data/new{n}", Phase.DONE))
+        manager.store.checkpoint()  # what was not read yet is not in the journal any more
+        await_rows(source, 1, [f"new{n}", "x=1", "x=2", "x=3"])
+    manager.store.close()
+    read_only.put_aside(folder)
+    database.create(
+        folder.database, row_codec.new_tables([Item(0, "/data/other", Phase.QUEUED)], None)
+    )
+    files.private_folder(folder.journals)
+    await_rows(source, 2, ["queued"])
+
+
+def test_a_journal_tells_that_it_lacks_something(folder: RunFolder) -> None:
+    tail = JournalTail(folder)
+    tail.go_to_end()
+    assert tail.new_items() is None, "there is none yet"
+    manager = Manager(folder)
+    manager.write(Item(0, "a", Phase.DONE))
+    tail.go_to_end()
+    assert tail.new_items() == {}
+    manager.write(Item(1, "b", Phase.DONE), Item(0, "a", Phase.QUEUED))
+    assert sorted(tail.new_items() or {}) == ["0", "1"]
+    segment = max(folder.journals.iterdir())
+    with segment.open("ab") as file:
+        file.write(b'["items","2",{"torn')
+    assert tail.new_items() == {}, "half a line was never confirmed"
+    segment.unlink()
+    assert tail.new_items() is None
+    assert tail.new_items() is None, "and not less, until all is read again"
+    manager.store.close()

@@ -9,7 +9,7 @@ import pytest
 from adaptive_scheduler.core.rows.row import Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.runs.views.page.messages import ShowRows
-from adaptive_scheduler.runs.views.page.table import MOST_ROWS, RowTable, table_of, with_active
+from adaptive_scheduler.runs.views.page.table import MOST_ROWS, RowTable, table_of, with_changes
 
 PHASES = (Phase.DONE, Phase.QUEUED, Phase.FAILED, Phase.CANCELLED)
 
@@ -72,7 +72,7 @@ def test_an_unknown_column_changes_no_order(table: RowTable) -> None:
 
 def test_what_runs_is_shown_as_the_manager_knows_it(table: RowTable) -> None:
     view = ItemView(3, "/data/x=3", Phase.RUNNING, job="12_3", npoints=77, points_per_second=2.5)
-    row = with_active(table, {3: view}, "/data/").page(ShowRows(1, offset=3, count=1)).rows[0]
+    row = with_changes(table, [], {3: view}, "/data/").page(ShowRows(1, offset=3, count=1)).rows[0]
     assert row[:4] == [3, "x=3", "running", "77"]
     assert row[5] == "2.5"
     assert row[7] == "12_3"

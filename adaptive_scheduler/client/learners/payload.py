@@ -14,6 +14,7 @@ from adaptive_scheduler.client.payload import ItemContext, ItemEnd, StopReason, 
 from adaptive_scheduler.client.reports import failure
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.goals import predicate
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.messages import Assigned, Fail, Finish, Release, Report
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _pool_fault(outcome: Outcome) -> str:
 #: Figures of a running learner that are part of a report; ``elapsed`` is its ``seconds``.
 _REPORTED = (
     "npoints", "loss", "new_points", "points_per_second", "overhead", "idle_since", "p95",
-    "kept_aside", "problem",
+    "kept_aside", "problem", "busy",
 )  # fmt: skip
 
 
@@ -141,6 +142,7 @@ def end_request(token: int, outcome: Outcome, workers: int) -> Finish | Fail | R
         npoints=outcome.npoints,
         loss=outcome.loss,
         seconds=outcome.seconds,
+        data_seconds=round(outcome.data_seconds, 3),
         new_points=outcome.new_points,
         kept_aside=", ".join(map(str, outcome.report.kept_aside)),
     )
@@ -150,4 +152,5 @@ def end_request(token: int, outcome: Outcome, workers: int) -> Finish | Fail | R
     if outcome.reason == "goal" and outcome.saved:
         return Finish(token, report)
     why = outcome.reason if outcome.reason != "goal" else f"not saved: {outcome.problem}"
-    return Release(token, why, report)
+    how = How.WALLTIME if outcome.reason == "deadline" else How.GIVEN_BACK
+    return Release(token, why, report, how)

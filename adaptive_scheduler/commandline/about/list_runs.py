@@ -11,7 +11,7 @@ import typer
 from adaptive_scheduler.commandline.input.arguments import AsJson
 from adaptive_scheduler.commandline.input.find_run import runs_below
 from adaptive_scheduler.commandline.output.errors import reports_errors
-from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.json_lines import SCHEMA_VERSION, plain, print_json
 from adaptive_scheduler.commandline.output.terminal import console, print_line
 from adaptive_scheduler.errors import InputError
 
@@ -38,7 +38,13 @@ def list_runs(
     found = runs_below(folder.absolute())
     runs = summaries(found.runs)
     if as_json:
-        print_json({"folder": str(folder.absolute()), "runs": plain(runs)})
+        print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "folder": str(folder.absolute()),
+                "runs": plain(runs),
+            }
+        )
         return
     if runs:
         console.print(runs_table(runs, str(folder.absolute()), time.time()))

@@ -18,10 +18,13 @@ from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.commandline.output.terminal import print_line, quoted
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.explanation import fill
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.core.reasons.explanation import Explanation
+    from adaptive_scheduler.io.storage.glance import Glance
+    from adaptive_scheduler.runs.manager_client import ManagerClient
 
 
 @reports_errors
@@ -47,6 +50,9 @@ def explain(
 
     Example: `adaptive-scheduler explain RUN 17`
     """
+    from adaptive_scheduler.runs.manager_client import ManagerClient
+    from adaptive_scheduler.runs.reasons.explain import jobs_of, look
+
     if len(words) > 2:
         raise InputError(f"{' '.join(words)}: give one run, and one learner, task or job.")
     if len(words) == 1 and RunFolder(words[0]).config.exists():
@@ -55,46 +61,48 @@ def explain(
             "`adaptive-scheduler status` shows them."
         )
     folder = find_run(Path(words[0]) if len(words) == 2 else None)
-    found = find_and_explain(folder, words[-1], is_job=is_job)
+    seen = look(folder)
+    with ManagerClient(folder) as viewer:
+        found = find_and_explain(viewer, seen, words[-1], is_job=is_job)
     if as_json:
         print_json(found.to_dict())
     else:
         print_line(fill(in_option_names(found.text), quoted(folder), found.id))
-        if found.kind != "job" and is_known_job(folder, words[-1]):
+        if found.kind != "job" and words[-1] in jobs_of(seen):
             print_line(f"There is a job {words[-1]}, too: give --job for that.", "dim")
 
 
-def is_known_job(folder: RunFolder, typed: str) -> bool:
-    """Whether the run has had a job of this id."""
-    from adaptive_scheduler.runs.reasons.explain import jobs_of
-
-    return typed in jobs_of(folder)
-
-
-def find_and_explain(folder: RunFolder, typed: str, *, is_job: bool) -> Explanation:
-    """Find out what was typed: an item of the run, or else one of its jobs.
+def find_and_explain(
+    viewer: ManagerClient, seen: Glance, typed: str, *, is_job: bool
+) -> Explanation:
+    """Find out what was typed, an item of the run or else one of its jobs, and explain it.
 
     Raises
     ------
     InputError
         There is neither; it names what is near, or the range.
     """
-    from adaptive_scheduler.runs.reasons.explain import jobs_of
-    from adaptive_scheduler.runs.run import Run
-    from adaptive_scheduler.runs.task_run import TaskRun, is_of_tasks
+    from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job, jobs_of
 
-    run = TaskRun(folder) if is_of_tasks(folder) else Run.attach(folder)
     if is_job:
-        return run.explain_job(typed)
+        return explain_job(viewer, typed, seen)
     try:
-        if isinstance(run, Run):
-            return run[find_learner(typed, run.fnames)].explain()
-        return run.explain(one_task(run, typed))
+        item = find_item(viewer.folder, seen, typed)
     except InputError as error:
-        jobs = jobs_of(folder)
+        jobs = jobs_of(seen)
         if typed in jobs:
-            return run.explain_job(typed)
+            return explain_job(viewer, typed, seen)
         last = (
             f"nor has it such a job (the last one is {jobs[-1]})" if jobs else "it has no jobs yet"
         )
         raise InputError(f"{str(error).rstrip()} {last[0].upper()}{last[1:]}.") from error
+    return explain_item(viewer, item, seen)
+
+
+def find_item(folder: RunFolder, seen: Glance, typed: str) -> int:
+    """Find a learner or a task; the names of all are read only if no number was typed."""
+    if typed.isascii() and typed.isdecimal() and len(typed) < 10 and int(typed) < len(seen):
+        return int(typed)
+    if seen.kind == TASK:
+        return one_task(folder, seen.names(), typed)
+    return find_learner(typed, [row.fname for row in seen.names()])

@@ -11,6 +11,7 @@ import typer
 from adaptive_scheduler.commandline.input.arguments import OptionalRun
 from adaptive_scheduler.commandline.input.find_run import find_run
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import print_json_text
 from adaptive_scheduler.commandline.output.terminal import print_line
 from adaptive_scheduler.errors import InputError
 
@@ -49,6 +50,7 @@ def report(
         check_target(target)
     folder = find_run(run)
     if target is None:
-        sys.stdout.write(report_text(folder, form or "html"))
+        text = report_text(folder, form or "html")
+        print_json_text(text) if form == "json" else sys.stdout.write(text)
         return
     print_line(f"Written: {write_report(folder, target, form)}")

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adaptive_scheduler.commandline.input.arguments import DryRun
 from adaptive_scheduler.commandline.input.find_run import find_run, runs_below
+from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import print_line
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.web.addresses import Listening, link, ways_to_open
+from adaptive_scheduler.core.web.addresses import HOST, Listening, link, ways_to_open
 from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 
 @reports_errors
+@has_result
 def web(
     run: Annotated[
         Path | None,
@@ -51,6 +55,7 @@ def web(
         bool,
         typer.Option("--allow-changes", help="The page may cancel, retry and resume, too."),
     ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Show runs in a browser, live.
 
@@ -64,10 +69,36 @@ def web(
         raise InputError("--port and --socket exclude each other: give one of them.")
     _check_installed()
     board, folder = _what_is_shown(run)
+    if dry_run:
+        _print_plan(board, socket_path or port, allow_changes)
+        return
     with _listener(port, socket_path) as listener:
         where = Listening(getpass.getuser(), _host(), *_at(listener))
         _serve(listener, where, board, folder, allow_changes)
     print_line("Ended. Runs go on.")
+
+
+def _print_plan(board: RunBoard, where: Path | int | None, may_change: bool) -> None:
+    """Print what a page would show and where, and open none."""
+    shown = [run.home for run in board.runs()]
+    at = (
+        f"{f'port {where}' if where else 'a free port'} of {HOST}"
+        if not isinstance(where, Path)
+        else str(where)
+    )
+    what = "may cancel, retry and resume" if may_change else "is read-only"
+    runs = "".join(f"\n  {home}" for home in shown) or " none yet"
+    print_line(f"{would(True)}a page at {at}, which {what}, with these runs:{runs}")
+    print_result(
+        "web",
+        dry_run=True,
+        runs=shown,
+        allow_changes=may_change,
+        url=None,
+        port=None,
+        socket=None,
+        ways=[],
+    )
 
 
 def _check_installed() -> None:
@@ -133,7 +164,13 @@ def _serve(
 def _print_ways(where: Listening, access: Access, may_change: bool) -> None:
     print_line("Open in a browser (the link works once):")
     print_line(f"  {link(where, access.path, access.token)}", "bold")
-    for when, line in ways_to_open(where, os.environ):
+    ways = ways_to_open(where, os.environ)
+    print_result(
+        "web", runs=None, allow_changes=may_change, url=link(where, access.path, access.token),
+        port=where.port or None, socket=where.socket or None,
+        ways=[{"when": when, "command": line} for when, line in ways],
+    )  # fmt: skip
+    for when, line in ways:
         print_line(when)
         print_line(f"  {line}", "bold")
     if may_change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ def count_in(folder: RunFolder, items: Sequence[int], phases: Iterable[str]) -> 
     """How many of these items are in one of these phases."""
     known, wanted = phases_of(folder), frozenset(phases)
     return sum(known[item] in wanted for item in items)
+
+
+def trials_as_json(trials: Sequence[TrialSubmit]) -> list[dict[str, object]]:
+    """The same for programs."""
+    return [dataclasses.asdict(trial) for trial in trials]
 
 
 def print_trials(trials: Sequence[TrialSubmit]) -> int:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TextIO, TypeVar
 import typer
 
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.json_lines import print_json_error
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
@@ -20,17 +21,26 @@ R = TypeVar("R")
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Make a command print its errors as one message, and end with their exit code."""
+    """Make a command print its errors as one message, and end with their exit code.
+
+    With ``--json`` they are a line for programs, too.
+    """
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except AdaptiveSchedulerError as error:
+            code = exit_codes.of_error(error)
             _print_error(error)
-            raise typer.Exit(exit_codes.of_error(error)) from error
+            if kwargs.get("as_json"):
+                trace = getattr(error, "traceback_text", None) or ""
+                print_json_error(type(error), in_option_names(str(error)), code, trace)
+            raise typer.Exit(code) from error
         except KeyboardInterrupt as interrupt:
             sys.stderr.write("\nInterrupted.\n")
+            if kwargs.get("as_json"):
+                print_json_error(KeyboardInterrupt, "Interrupted.", exit_codes.INTERRUPTED)
             raise typer.Exit(exit_codes.INTERRUPTED) from interrupt
 
     return guarded

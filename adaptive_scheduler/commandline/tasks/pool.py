@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,13 @@ from adaptive_scheduler.commandline.input.suggestions import close_names, did_yo
 from adaptive_scheduler.commandline.input.values import seconds
 from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
-from adaptive_scheduler.commandline.output.json_lines import plain, print_json
+from adaptive_scheduler.commandline.output.json_lines import (
+    SCHEMA_VERSION,
+    has_result,
+    plain,
+    print_json,
+    print_result,
+)
 from adaptive_scheduler.commandline.output.terminal import console, exit_with, print_line, quoted
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError, RunError
@@ -28,6 +35,7 @@ from adaptive_scheduler.errors import InputError, RunError
 if TYPE_CHECKING:
     from adaptive_scheduler.core.paths import RunFolder
     from adaptive_scheduler.core.wire.pools import PoolState
+    from adaptive_scheduler.core.wire.snapshot import Snapshot
     from adaptive_scheduler.runs.task_run import TaskRun
 
 #: What a pool may have of its own; the rest is the run's.
@@ -51,7 +59,8 @@ class PoolCommands(GroupWithPlainHelp):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without a word, list the pools of the only run."""
-        return super().parse_args(ctx, args or ["list"])
+        is_completed = ctx.resilient_parsing  # TAB offers the commands
+        return super().parse_args(ctx, args if args or is_completed else ["list"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of the first word."""
@@ -82,20 +91,35 @@ def list_pools(run: OptionalRun = None, as_json: AsJson = False) -> None:
     from adaptive_scheduler.runs.views.pools import pools_table
 
     folder = find_run(run)
-    found = TaskRun(folder)
-    if as_json:
-        print_json(plain(found.pools()))
-        return
+    pools = TaskRun(folder).pools()
     with ManagerClient(folder) as client:
-        tables = pools_table(client.snapshot("none"))
+        snapshot = client.snapshot("none")
+    if as_json:
+        print_json(_for_programs(folder, pools, snapshot))
+        return
+    tables = pools_table(snapshot)
     for table in tables:
         console.print(table)
     if not tables:
         print_line("No pools, and no machine has joined.")
 
 
+def _for_programs(
+    folder: RunFolder, pools: list[PoolState], snapshot: Snapshot
+) -> dict[str, object]:
+    """The pools, and the machines and allocations that have joined the run by hand."""
+    from adaptive_scheduler.core.jobs.records import is_external
+
+    joined = [job for job in snapshot.jobs if is_external(job.id)]
+    return {
+        "schema_version": SCHEMA_VERSION, "folder": str(folder.home), "pools": plain(pools),
+        "joined": plain(joined),
+    }  # fmt: skip
+
+
 @pool.command("add", cls=CommandWithAliases)
 @reports_errors
+@has_result
 @takes_options("scheduler", POOL_OPTIONS, "What each job asks for")
 @takes_options("settings", SETTINGS, "How many jobs, and for what")
 def add(
@@ -126,6 +150,7 @@ def add(
     print_line(
         f"{would(dry_run)}Pool {made} {verb}: at most {counted(made.max_jobs, 'job')} at a time."
     )
+    print_result("pool add", dry_run=dry_run, folder=folder.home, pool=plain(made), is_new=is_new)
 
 
 def _run_and_name(words: list[str]) -> tuple[RunFolder, str]:
@@ -152,6 +177,7 @@ def _resources(folder: RunFolder, typed: dict[str, Any]) -> Any:
 
 @pool.command("remove", cls=CommandWithAliases)
 @reports_errors
+@has_result
 def remove(words: RunAndName, dry_run: DryRun = False) -> None:
     """Let a pool end: its jobs get nothing more, and leave when what runs in them has ended.
 
@@ -172,6 +198,7 @@ def remove(words: RunAndName, dry_run: DryRun = False) -> None:
     left = sum(one.running + one.waiting for one in pools if one.pool.name == name)
     rest = f"; its {counted(left, 'job')} end when what runs in them has ended" if left else ""
     print_line(f"{would(dry_run)}Pool {name} removed{rest}.")
+    print_result("pool remove", dry_run=dry_run, folder=folder.home, pool=name, jobs=left)
 
 
 def _no_pool(name: str, names: list[str], run: TaskRun) -> str:
@@ -186,6 +213,7 @@ def _names(pools: list[PoolState]) -> list[str]:
 
 @pool.command("join", cls=CommandWithAliases)
 @reports_errors
+@has_result
 def join(
     run: OptionalRun = None,
     slots: Annotated[
@@ -194,6 +222,7 @@ def join(
     gpus: Annotated[
         str | None, typer.Option(help="Numbers of GPUs, such as 0,1. Default: none.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Run tasks on this machine, or in this allocation, until the run is over.
 
@@ -217,6 +246,14 @@ def join(
             f"adaptive-scheduler resume {quoted(folder)}"
         )
     numbers = _gpus(gpus)
+    print_result(
+        "pool join", dry_run=dry_run, folder=folder.home, host=socket.gethostname(),
+        slots=slots, gpus=numbers,
+    )  # fmt: skip
+    if dry_run:
+        there = counted(slots, "slot") if slots else "all cores that may be used"
+        print_line(f"{would(dry_run)}tasks of {folder.home} run here, in {there}.")
+        return
     print_line(f"Tasks of {folder.home} run here now. Ctrl-C leaves; the run goes on.")
     exit_with(join_run(folder.database, slots, numbers))
 

@@ -15,6 +15,7 @@ from adaptive_scheduler.commandline.input.parsing.aliases import CommandWithAlia
 from adaptive_scheduler.commandline.input.parsing.completion import complete_run_and_items
 from adaptive_scheduler.commandline.output.dry_run import UNFINISHED, count_in, would
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import print_line
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError
@@ -36,6 +37,7 @@ class CommandWithNegatives(CommandWithAliases):
 
 
 @reports_errors
+@has_result
 def prioritise(
     words: Annotated[
         list[str] | None,
@@ -71,6 +73,14 @@ def prioritise(
     rest = f"; {ended:,} had ended before" if ended else ""
     have = "has" if n == 1 else "have"
     print_line(f"{would(dry_run)}{counted(n, 'task')} {have} priority {number:g}{rest}.")
+    print_result(
+        "prioritise",
+        dry_run=dry_run,
+        folder=folder.home,
+        priority=number,
+        changed=n,
+        ended_before=ended,
+    )
 
 
 def _split(words: list[str], priority: str | None) -> tuple[list[str], str]:

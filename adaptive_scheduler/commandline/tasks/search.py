@@ -19,6 +19,7 @@ from adaptive_scheduler.commandline.input.options import (
 )
 from adaptive_scheduler.commandline.output.dry_run import would
 from adaptive_scheduler.commandline.output.errors import reports_errors
+from adaptive_scheduler.commandline.output.json_lines import has_result, print_result
 from adaptive_scheduler.commandline.output.terminal import exit_with, print_line, quoted
 from adaptive_scheduler.core.options.checks import count, optional
 from adaptive_scheduler.core.suggestions import keys_instead
@@ -26,9 +27,11 @@ from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.commandline.input.search_file import SearchFile
+    from adaptive_scheduler.core.searches.flow import Flow
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.executor import Executor
+    from adaptive_scheduler.runs.search.search import SearchOutcome
     from adaptive_scheduler.schedulers.here import Here
 
 #: What jobs of a search may be told.
@@ -58,6 +61,7 @@ _OF_ENVIRONMENT = ("nodes", "parallelism", "concurrency")
 
 
 @reports_errors
+@has_result
 @takes_options("typed", SEARCH_OPTIONS, "In place of what the file says")
 @takes_options("job", JOB_OPTIONS, "On a cluster, in jobs of its own")
 def search(
@@ -135,11 +139,10 @@ def _run(
     if isinstance(where, Here):
         _refuse_too_large(where, resources)
     home = Path(folder) if folder else names.output / ".adaptive-scheduler" / names.search
-    print_line(
-        f"{would(dry_run)}search start: {flow.max_tasks} tasks by {file.method}, {flow.initial} at once, "
-        f"then {flow.concurrency}; output in {names.output}, run in {home}"
-    )
+    how = _how(flow, file.method)
+    print_line(f"{would(dry_run)}search start: {how}; output in {names.output}, run in {home}")
     if dry_run:
+        _print_for_programs(home, names.output, flow.max_tasks)
         return 0
     with (
         Executor(where, folder=home, name=names.search, **most) as executor,
@@ -152,7 +155,24 @@ def _run(
             parallelism=file.parallelism, on_event=lines,
         ).run()  # fmt: skip
     _print_end(outcome, executor)
+    _print_for_programs(home, names.output, flow.max_tasks, outcome)
     return 0
+
+
+def _how(flow: Flow, method: str) -> str:
+    return f"{flow.max_tasks} tasks by {method}, {flow.initial} at once, then {flow.concurrency}"
+
+
+def _print_for_programs(
+    home: Path, output: Path, tasks: int, outcome: SearchOutcome | None = None
+) -> None:
+    """Print what a search has found; without an outcome, what it would do."""
+    best = outcome and outcome.best
+    print_result(
+        "search", dry_run=outcome is None, folder=home, output=output, tasks=tasks,
+        done=outcome.done if outcome else 0, failed=len(outcome.failures) if outcome else 0,
+        best=best and {"parameters": best[0], "value": best[1]},
+    )  # fmt: skip
 
 
 def _learner(file: SearchFile, path: Path, *, launch_ranks: bool) -> OptimizerLearner:

@@ -57,7 +57,7 @@ def show(folder: RunFolder, typed: str, lines: int, *, as_json: bool) -> str:
     from adaptive_scheduler.runs.views.tasks import task_lines
 
     run = TaskRun(folder)
-    found = run.details(one_task(run, typed), lines)
+    found = run.details(one_task(run.folder, run.rows(), typed), lines)
     if as_json:
         print_json(found)
         return ""

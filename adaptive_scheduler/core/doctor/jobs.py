@@ -13,6 +13,11 @@ from adaptive_scheduler.core.rows.row import TASK
 
 #: Seconds that clocks of a cluster may differ without harm.
 SKEW = 5.0
+#: Begins the line that a job prints if its Python is another one, which may not even read this package.
+OTHER_PYTHON = "[adaptive_scheduler] Another Python: "
+#: Of MPI libraries that do not understand their launcher: MPICH 5 below Open MPI's (seen), Open MPI below srun
+#: (docs.open-mpi.org, "Launching with Slurm").
+_NO_MPI = re.compile(r"unsupported PMI version|OMPI was not built with|MPI_Init\w*\(.*failed")
 _NO_PYTHON = re.compile(
     r"(No such file or directory|not found|Permission denied|execve|can't open file|"
     r"unable to (exec|run)|bad interpreter)"
@@ -42,13 +47,21 @@ def judge_death(job: str, output: str | None, cause: str, python: str, log_folde
         return wrong("folder-unseen", job=job, folder=log_folder)
     if PROFILE in words:
         return wrong("profile-ends-job", job=job, words=words)
-    if line := _line(output, lambda text: "ModuleNotFoundError" in text or "ImportError" in text):
-        return wrong("package-missing", job=job, words=line)
-    if line := _line(output, lambda text: python in text and bool(_NO_PYTHON.search(text))):
-        return wrong("python-missing", job=job, words=line)
-    if line := _line(output, lambda text: "mpi" in text and bool(_NO_PYTHON.search(text))):
-        return wrong("launcher-missing-there", job=job, words=line)
+    for fault, is_it in _clues(python):
+        if line := _line(output, is_it):
+            return wrong(fault, "job", job=job, words=line.removeprefix(OTHER_PYTHON))
     return wrong("job-died", job=job, words=words or f"The last lines of its output: {output}")
+
+
+def _clues(python: str) -> tuple[tuple[str, Callable[[str], bool]], ...]:
+    """What a line of the output means, the most telling first."""
+    return (
+        ("other-python", lambda text: text.startswith(OTHER_PYTHON)),
+        ("package-missing", lambda text: "ModuleNotFoundError" in text or "ImportError" in text),
+        ("mpi-world", lambda text: bool(_NO_MPI.search(text))),
+        ("python-missing", lambda text: python in text and bool(_NO_PYTHON.search(text))),
+        ("launcher-missing-there", lambda text: "mpi" in text and bool(_NO_PYTHON.search(text))),
+    )
 
 
 def _line(output: str, is_it: Callable[[str], bool]) -> str:

@@ -6,8 +6,10 @@ import re
 
 from adaptive_scheduler.core.doctor.findings import Finding, wrong
 
+#: PBS does not say which limit it is; whoever asks again with a short walltime knows whether it is that.
+OVER_LIMITS = "over-limits"
 #: The first pattern that matches counts. Slurm: slurm_strerror() in src/common/slurm_errno.c, and the
-#: reasons of squeue(1); PBS: pbs_errno texts of src/lib/Libifl/pbsV1mod and "qsub: ..." messages.
+#: reasons of squeue(1); PBS: src/lib/Liblog/pbs_messages.c.
 _WORDS = tuple(
     (re.compile(words, re.IGNORECASE), fault)
     for words, fault in {
@@ -18,9 +20,14 @@ _WORDS = tuple(
         r"requested time limit is invalid|PartitionTimeLimit|Max(Wall|\w*Min)\w*PerJob|walltime":
             "walltime-too-long",
         r"invalid partition|no partition specified|not permitted to use this partition|unknown queue"
-        r"|queue .*(not enabled|access)|unauthorized request.*queue": "wrong-partition",
+        r"|queue .*not enabled|access to queue|unauthorized request.*queue": "wrong-partition",
+        r"violates queue and/or server resource limits": OVER_LIMITS,
+        r"would exceed .*limit|maximum number of jobs|MaxSubmitJob": "too-many-jobs",
+        r"bad [UG]ID for job|invalid user id": "user-refused",
     }.items()
 )  # fmt: skip
+#: Reasons of jobs that wait for an administrator: PBS's comment, Slurm's (job_reason_codes).
+_STOPPED = re.compile(r"queue not started|Partition(Down|Inactive)\b", re.IGNORECASE)
 _FAULT_WORDS = r"^(\w+: )?(error: )?(allocation failure: )?"
 
 
@@ -40,8 +47,20 @@ def judge_silence(words: str) -> Finding:
     return wrong(fault, "batch-system", why=plain(words))
 
 
-def judge_wait(state: str, reason: str, remedy: str) -> Finding:
-    """Judge a job that will never start."""
+def judge_wait(state: str, reason: str, remedy: str) -> Finding | None:
+    """Judge a job that has not begun; None if it is worth waiting for.
+
+    Parameters
+    ----------
+    state, reason : str
+        As the batch system lists it.
+    remedy : str
+        What to do about a job that will never start; "" if it may.
+    """
+    if _STOPPED.search(reason):
+        return wrong("queue-stopped", state=state)
+    if not remedy:
+        return None
     fault = fault_of(reason)
     if fault and fault != "munge-down":
         return wrong(fault, "job", why=state)

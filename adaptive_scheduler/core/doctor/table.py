@@ -64,7 +64,7 @@ CHECKS: Mapping[str, Check] = {
     "launcher": Check("here", "the MPI launcher", "its name, its family and that of mpi4py, the plug-ins of `srun`", 60),
     "folder": Check("here", "writing here", "files in these folders: written, replaced, appended to, locked, deleted; room on the disk", 60),
     "batch-system": Check("here", "the batch system", "its list of your jobs", 70),
-    "request": Check("here", "what a job asks for", "`sbatch --test-only`, which submits nothing", 70),
+    "request": Check("here", "what a job asks for", "`sbatch --test-only`, which submits nothing; with PBS a job that is held, and deleted at once (not with `--no-job`)", 140),
     "submit": Check("job", "submitting a job", "`sbatch`, `qsub`", 0),
     "job": Check("job", "running the job", "the queue, and the end of the job's output", 0),
     "python": Check("job", "Python and packages", "versions on the node", 60),
@@ -204,7 +204,8 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "wrong-account": Fault(
         "request", "the account is wrong, or may not be used there: {why}",
-        "Give extra_scheduler=--account=NAME (sacctmgr show associations user=$USER lists yours).",
+        "Give extra_scheduler=--account=NAME (sacctmgr show associations user=$USER lists yours), with PBS "
+        "extra_scheduler='-A NAME'.",
     ),
     "wrong-qos": Fault(
         "request", "the QOS is wrong, or may not be used: {why}",
@@ -212,7 +213,20 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "walltime-too-long": Fault(
         "request", "the walltime is above the limit: {why}",
-        "Give a shorter walltime= (sinfo -o '%P %l' lists the limits of partitions), or another queue=.",
+        "Give a shorter walltime= (sinfo -o '%P %l', or qstat -Qf, lists the limits), or another queue=.",
+    ),
+    "over-limits": Fault(
+        "request", "the job asks for more, or less, than the queue allows: {why}",
+        "It is not the walltime. Give other cores=, nodes=, memory= or gpus= (qstat -Qf lists the queue's resources_max "
+        "and resources_min), or another queue=.",
+    ),
+    "too-many-jobs": Fault(
+        "request", "you may have no more jobs in the queue: {why}",
+        "Wait until some have ended, or cancel some. A run waits by itself, and goes on; max_jobs= keeps it below the limit.",
+    ),
+    "user-refused": Fault(
+        "request", "the batch system takes no jobs of this user: {why}",
+        "Root may submit no jobs, and users must be known to the batch system: submit as yourself, or ask its administrators.",
     ),
     "request-refused": Fault(
         "request", "the batch system refuses such a job: {why}",
@@ -223,6 +237,10 @@ FAULTS: Mapping[str, Fault] = {
     "job-waits": Fault(
         "job", "it had no results after {seconds:.0f} s: {state}",
         "If it waits in the queue, give more time (timeout=1h); if it ran, its output says more: {output}",
+    ),
+    "queue-stopped": Fault(
+        "job", "the queue starts no jobs: {state}",
+        "An administrator has stopped it, mostly for a while. Wait, or give another queue= (sinfo -s, or qstat -Q, lists them).",
     ),
     "profile-ends-job": Fault(
         "job", "job {job} ended before its script began",
@@ -268,7 +286,7 @@ FAULTS: Mapping[str, Fault] = {
         _PORTS,
     ),
     "port-refused": Fault(
-        "way-back", "{node} is refused by {attempts}: a firewall, or another host that has the same address",
+        "way-back", "{node} is refused by {attempts}: a firewall that rejects, or another host that has the same address",
         _PORTS,
     ),
     "wrong-interface": Fault(

@@ -15,7 +15,7 @@ LONGEST = 3.2e8
 
 
 class Bins(msgspec.Struct):
-    """Core-seconds held and used, items that ended and points, in spans of time.
+    """Core-seconds held and computed (``used``), items that ended and points, in spans of time.
 
     Attributes
     ----------

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import msgspec
 
 from adaptive_scheduler.core.history.fold import KEPT
-from adaptive_scheduler.core.history.records import CoreUse, How, JobSpan, RunHistory, Tally
+from adaptive_scheduler.core.history.records import CoreUse, JobSpan, RunHistory, Tally
 from adaptive_scheduler.core.jobs.records import is_external
 from adaptive_scheduler.core.rows.row import LEARNER
+from adaptive_scheduler.core.wire.ends import How
 
 #: Parts of what was held, in the order in which they are shown.
 PARTS = ("computing", "starting", "saving", "crashes", "walltime", "idle")

@@ -8,7 +8,6 @@ import msgspec
 
 from adaptive_scheduler.core.history.records import (
     Cores,
-    How,
     JobSpan,
     OpenStretch,
     RunHistory,
@@ -17,13 +16,15 @@ from adaptive_scheduler.core.history.records import (
 )
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, LEARNER, RUNNING, Phase
+from adaptive_scheduler.core.wire.ends import UNKNOWN, How
 
 #: Different reasons that are kept, and characters of each.
 MOST_REASONS, REASON_LENGTH = 500, 200
 #: Characters of a job's texts.
 TEXT_LENGTH = 80
-#: What a client says when its job has no time left.
+#: What a client of a version that recorded no `how` says when its job has no time left.
 _DEADLINE = re.compile(r"deadline|walltime|end of its job|time limit", re.IGNORECASE)
+_RECORDED = frozenset(How)
 #: When a job ended of which nothing is known but that it did.
 _LONG_AGO = 1.0
 #: How a try of a learner ends although what it computed is kept.
@@ -46,7 +47,9 @@ class RowChange(msgspec.Struct, gc=False):
     cuts: int = 0
     losses: int = 0
     reason: str = ""
+    how: int = UNKNOWN
     worked: float = 0.0
+    data_seconds: float = 0.0
     npoints: int = 0
     changed: float = 0.0
 
@@ -145,7 +148,7 @@ class HistoryFold:
         return OpenStretch(
             place, row.token, row.changed, cores, row.worked, row.npoints,
             row.attempts - is_learner,  # a claim counts itself
-            row.failures, row.crashes, row.losses, row.cuts,
+            row.failures, row.crashes, row.losses, row.cuts, row.data_seconds,
         )  # fmt: skip
 
     def _close(self, row: RowChange, began: OpenStretch) -> None:
@@ -156,6 +159,7 @@ class HistoryFold:
         begin = began.began if row.kind == LEARNER else max(began.began, ended - seconds)
         begin = min(begin, ended)
         seconds = min(seconds, ended - begin)
+        seconds -= min(seconds, max(0.0, row.data_seconds - began.data_seconds))
         points = max(0, row.npoints - began.points)
         reason = -1 if how is How.DONE else self._reason(row.reason)
         self.history.stretches.append(
@@ -173,7 +177,7 @@ class HistoryFold:
         if one.ended >= job.last_end:
             job.last_end, job.last_how = one.ended, one.how
         bins = self.history.bins
-        bins.add("used", one.began, one.ended, held)
+        bins.add("used", one.began, one.ended, cores * one.seconds)
         bins.add("points", one.began, one.ended, one.points)
         bins.add("ended", one.ended, one.ended, one.how == How.DONE)
 
@@ -205,6 +209,13 @@ def how_it_ended(row: RowChange, began: OpenStretch) -> How | None:
         return How.DONE
     if row.phase is CANCELLED:
         return How.CANCELLED
+    if row.how in _RECORDED:
+        return None if row.how == How.NOT_BEGUN else How(row.how)
+    return _interpreted(row, began)
+
+
+def _interpreted(row: RowChange, began: OpenStretch) -> How | None:
+    """How a try ended that an older version ran: by what was counted, and by the words of the reason."""
     if row.crashes > began.crashes:
         return How.CRASHED
     if row.failures > began.failures:

@@ -16,26 +16,12 @@ Times are seconds since 1970, of the manager's clock; 0.0 is unknown.
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
 from adaptive_scheduler.core.history.bins import Bins
 
 #: Changes with each change of the records below that older readers would misread.
 VERSION = 1
-
-
-class How(enum.IntEnum):
-    """How a stretch of work ended."""
-
-    DONE = 0
-    GIVEN_BACK = 1  # saved, and queued again
-    FAILED = 2  # the user's code raised, or a program failed
-    CRASHED = 3  # a process that ran it died
-    WALLTIME = 4  # its job had no time left
-    LOST = 5  # its job or node was lost, by no fault of its own
-    CANCELLED = 6
 
 
 class Stretch(msgspec.Struct, array_like=True, gc=False):
@@ -81,6 +67,7 @@ class OpenStretch(msgspec.Struct, array_like=True, gc=False):
     crashes: int
     losses: int
     cuts: int
+    data_seconds: float = 0.0
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):

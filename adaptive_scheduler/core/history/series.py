@@ -20,7 +20,7 @@ class HistorySeries(msgspec.Struct):
     width : float
         Seconds of each span.
     cores_held, cores_used : list of float
-        On the average of the span.
+        On the average of the span: held by jobs; computing, of tries that go on all of theirs.
     ended : list of float
         Learners or tasks that were done, a second.
     points : list of float

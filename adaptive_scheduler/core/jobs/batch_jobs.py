@@ -77,8 +77,7 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a job ended, as the batch system's accounting reports it."""
 
     id: JobId
-    #: completed | failed | timeout | cancelled | node_fail | preempted | out_of_memory | unknown;
-    #: "" for a live task whose array also has a row of ended tasks, see `expand_array_rows`
+    #: A `core.wire.ends.JobEnd`; "" for a live task whose array also has a row of ended tasks, see `expand_array_rows`
     cause: str
     detail: str = ""
     nodes: tuple[str, ...] = ()

@@ -150,6 +150,12 @@ class JobTable:
         record = JobRecord(job, number, submit.shape, submit.name, submitted=submit.sent)
         return self._track(record, now)
 
+    @property
+    def in_queue(self) -> int:
+        """How many jobs the run has, or has asked for; without those that were started by hand."""
+        coming = sum(submit.missing for submit in self.pending_submits.values())
+        return coming + sum(not job.record.external for job in self.live.values())
+
     def names_in_use(self) -> set[str]:
         """Names of live jobs, and of those that may exist because their submit is pending."""
         pending = {submit.record.name for submit in self.pending_submits.values()}

@@ -60,9 +60,12 @@ from adaptive_scheduler.core.jobs.commands import (
     SubmitJobs,
 )
 from adaptive_scheduler.core.jobs.job_tracking import PendingSubmit, TrackedJob
+from adaptive_scheduler.core.wire.ends import JobEnd
 
 #: Causes of death that are not the fault of the job or its learner.
-_NO_CRASH = frozenset({"timeout", "cancelled", "node_fail", "preempted", "goodbye"})
+_NO_CRASH = frozenset({
+    JobEnd.TIMEOUT, JobEnd.CANCELLED, JobEnd.NODE_FAIL, JobEnd.PREEMPTED, JobEnd.GOODBYE,
+})  # fmt: skip
 #: So many jobs that die before their first claim, with none that was given work, hold the run.
 EARLY_DEATHS = 10
 #: As many are enough where none is left, so that others must be submitted to learn more: one alone
@@ -177,11 +180,11 @@ def _judge(job: TrackedJob, holds: bool, now: float, timing: Timing) -> MarkDead
     goodbye = bool(job.record.goodbye)
     if job.record.external:  # no listing shows it
         if goodbye:
-            return MarkDead(job.id, "goodbye", crash=False)
-        return MarkDead(job.id, "unknown", crash=True) if lease_out else None
+            return MarkDead(job.id, JobEnd.GOODBYE, crash=False)
+        return MarkDead(job.id, JobEnd.UNKNOWN, crash=True) if lease_out else None
     if _is_gone(job, now, timing, lease_out):
         reported = job.ending.cause if job.ending else ""
-        cause = reported or ("goodbye" if goodbye else "unknown")
+        cause = reported or (JobEnd.GOODBYE if goodbye else JobEnd.UNKNOWN)
         return MarkDead(job.id, cause, crash=cause not in _NO_CRASH and not goodbye)
     if holds and lease_out and job.state is PENDING:
         return FreeItem(job.id, "its job was requeued")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from adaptive_scheduler.core.reasons.question import Found, Question
 from adaptive_scheduler.core.reasons.sources import sources_of
-from adaptive_scheduler.core.rows.items import rank_of, was_blocked
+from adaptive_scheduler.core.rows.items import Ranked, rank_of, was_blocked
 from adaptive_scheduler.core.rows.row import (
     CANCELLED,
     DONE,
@@ -47,7 +47,7 @@ def named(row: Item) -> str:
 
 def parents(question: Question) -> Iterator[Found]:
     """It waits for others to be done."""
-    row, rows = question.row, question.state.items.rows
+    row, rows = question.row, question.rows
     if row is None or row.phase is not WAITING:
         return
     before = [rows[one] for one in dict.fromkeys(row.depends_on) if rows[one].phase is not DONE]
@@ -58,7 +58,7 @@ def parents(question: Question) -> Iterator[Found]:
 
 def parent_failed(question: Question) -> Iterator[Found]:
     """It failed without a try: what it depends on will not be done."""
-    row, rows = question.row, question.state.items.rows
+    row, rows = question.row, question.rows
     if row is None or not was_blocked(row) or not row.depends_on:
         return
     guilty = row
@@ -76,8 +76,15 @@ def parent_failed(question: Question) -> Iterator[Found]:
     yield Found(f"it depends on {what}{others}, which {how}{why}", again)
 
 
-def goes_first(row: Item, rows: Sequence[Item]) -> Iterator[Found]:
-    """Which free items go first: asked where all rows are at hand, for it looks at each."""
+def goes_first(row: Item, rows: Iterable[Ranked]) -> Iterator[Found]:
+    """Which free items go first: asked where all rows are at hand, for it looks at each.
+
+    Parameters
+    ----------
+    row : Item
+    rows : iterable
+        All rows, or where each queued one stands.
+    """
     if row.phase is not QUEUED:
         return
     own, is_task = rank_of(row), row.kind == TASK
@@ -95,7 +102,7 @@ def goes_first(row: Item, rows: Sequence[Item]) -> Iterator[Found]:
         else f"{'it is older, or has' if len(first) == 1 else 'they are older, or have'} failed less often"
     )
     tag = row.tag if isinstance(row, TaskItem) else ""
-    same = sum(not isinstance(one, TaskItem) or one.tag == tag for one in first)
+    same = sum(getattr(one, "tag", "") == tag for one in first)  # of a learner none
     # others may have jobs of their own
     tags = f", {same:,} with the same tag" if same < len(first) else ""
     goes = counted(len(first), f"{row.kind} goes", f"{row.kind}s go")

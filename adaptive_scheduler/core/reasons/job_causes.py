@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from adaptive_scheduler.core.jobs.batch_jobs import ALIVE
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
 from adaptive_scheduler.core.reasons.question import Found, Question
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import duration_text
 
@@ -74,12 +75,13 @@ def job_works(question: Question) -> Iterator[Found]:
 
 
 def _holds(question: Question, job: TrackedJob) -> str:
-    state = question.state
+    state, held = question.state, question.known.held
     if (head := state.tasks.heads.get(job.id)) is not None:
         tasks = counted(len(head.view.mirror.given), "task")
         return f"{tasks} on {head.used_cores} of its {counted(head.cores, 'core')}"
     item = state.items.held_by(job.id)
-    if item is not None:
-        return f"{item.kind} {item.id}"
-    n = len(state.items.tasks.of_job.get(job.id, ()))
+    learners = [item] if item is not None else [one for one in held if one.kind != TASK]
+    if learners:
+        return f"{learners[0].kind} {learners[0].id}"
+    n = len(state.items.tasks.of_job.get(job.id, held))
     return counted(n, "task") if n else "nothing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from adaptive_scheduler.core.jobs.batch_jobs import QueueCause
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
@@ -12,6 +12,13 @@ from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
 from adaptive_scheduler.core.tasks.pools import Pool
+
+
+class Rows(Protocol):
+    """The rows of a run, by their ids."""
+
+    def __getitem__(self, item: int, /) -> Item:
+        """One of them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class Known:
         Why the last submit, listing of the queue, or write to the disk did not work.
     early_deaths : str
         How many jobs in a row died before they asked for work, and of what.
+    stored : Rows, optional
+        Without a manager: the rows, which `state` lacks then.
+    held : sequence of Item
+        Without a manager: what the job that is asked about ran when it was heard last.
     """
 
     state: RunState
@@ -46,6 +57,8 @@ class Known:
     listing_error: str = ""
     write_error: str = ""
     early_deaths: str = ""
+    stored: Rows | None = None
+    held: Sequence[Item] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,11 @@ class Question:
     def state(self) -> RunState:
         """The run."""
         return self.known.state
+
+    @property
+    def rows(self) -> Rows:
+        """All rows of the run."""
+        return self.state.items.rows if self.known.stored is None else self.known.stored
 
     @property
     def task(self) -> TaskItem | None:

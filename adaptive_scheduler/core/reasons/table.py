@@ -7,7 +7,7 @@ can mend, then what goes on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from adaptive_scheduler.core.jobs.batch_jobs import QueueCause
 from adaptive_scheduler.core.jobs.records import JobRecord
@@ -20,6 +20,7 @@ from adaptive_scheduler.core.reasons import (
 )
 from adaptive_scheduler.core.reasons.question import Cause, Found, Known, Question
 from adaptive_scheduler.core.reasons.queue_words import REMEDIES
+from adaptive_scheduler.core.rows.items import Ranked
 from adaptive_scheduler.core.rows.row import Item
 from adaptive_scheduler.core.wire.reasons import Reason
 
@@ -134,8 +135,8 @@ def explain(known: Known, row: Item | None = None, record: JobRecord | None = No
     return [reason for cause in CAUSES for reason in _reasons(cause, cause.find(question))]
 
 
-def explain_line(row: Item, rows: Sequence[Item]) -> list[Reason]:
-    """Return which items go before a free one; `rows`: all."""
+def explain_line(row: Item, rows: Iterable[Ranked]) -> list[Reason]:
+    """Return which items go before a free one; `rows`: all, or where each queued one stands."""
     return _reasons(GOES_FIRST, item_causes.goes_first(row, rows))
 
 

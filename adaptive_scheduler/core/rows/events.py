@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from adaptive_scheduler.core.wire.ends import UNKNOWN
 from adaptive_scheduler.core.wire.messages import Owner, Report
 from adaptive_scheduler.core.wire.tasks import EndKind
 
@@ -44,20 +45,22 @@ class Raised(msgspec.Struct, frozen=True, gc=False):
 
 
 class Released(msgspec.Struct, frozen=True, gc=False):
-    """Its client gave it back, saved."""
+    """Its client gave it back, saved. `how`: a `How`."""
 
     token: int
     reason: str
     report: Report = Report()
+    how: int = UNKNOWN
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """Its job ended without giving it back. `crash`: perhaps by the item's own fault."""
+    """Its job ended without giving it back. `crash`: perhaps by the item's own fault; `how`: a `How`."""
 
     reason: str
     crash: bool = False
     last: Report | None = None
     output: str = ""
+    how: int = UNKNOWN
 
 
 class Unblocked(msgspec.Struct, frozen=True, gc=False):

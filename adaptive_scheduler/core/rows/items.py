@@ -48,7 +48,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -91,6 +91,7 @@ from adaptive_scheduler.core.rows.row import (
     Phase,
     TaskItem,
 )
+from adaptive_scheduler.core.wire.ends import UNKNOWN, How
 from adaptive_scheduler.core.wire.messages import Refused, Report
 from adaptive_scheduler.core.wire.tasks import EndKind
 
@@ -120,7 +121,8 @@ def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
     printed = end_of_output(event.output)
     why = f"a process of job {item.job} died; " + (printed or "the job's output may say why")
     why = why if crashed else f"job {item.job} was requeued"
-    lost = Lost(why, crashed, event.last, event.output if crashed else "")
+    how = How.CRASHED if crashed else How.LOST
+    lost = Lost(why, crashed, event.last, event.output if crashed else "", how)
     freed = _lose(item, lost, budget)
     if freed.phase is FAILED:
         return freed
@@ -128,29 +130,29 @@ def _claim_again(item: Item, event: Claimed, budget: Budget) -> Item | Refused:
 
 
 def _finish(item: Item, event: Finished, _: Budget) -> Item:
-    after = _give_back(item, event.report, DONE, "goal met")
+    after = _give_back(item, event.report, DONE, "goal met", UNKNOWN)
     return replace(after, traceback="") if after.traceback else after
 
 
 def _raise(item: Item, event: Raised, budget: Budget) -> Item:
     if event.crash:
-        lost = Lost(event.reason, True, event.report)
+        lost = Lost(event.reason, True, event.report, how=How.CRASHED)
         return replace(_lose(item, lost, budget), traceback=event.traceback)
-    after = _follow(decide_after_failure(item, event, budget), item, event.report)
+    after = _follow(decide_after_failure(item, event, budget), item, event.report, How.FAILED)
     return replace(after, failed_at=after.npoints, traceback=event.traceback)
 
 
 def _release(item: Item, event: Released, _: Budget) -> Item:
-    return _follow(decide_after_release(item, event), item, event.report)
+    return _follow(decide_after_release(item, event), item, event.report, event.how)
 
 
 def _lose(item: Item, event: Lost, budget: Budget) -> Item:
-    after = _follow(decide_after_loss(item, event, budget), item, event.last)
+    after = _follow(decide_after_loss(item, event, budget), item, event.last, event.how)
     return replace(after, traceback=event.output) if event.output else after
 
 
-def _follow(decision: RetryDecision, item: Item, report: Report | None) -> Item:
-    after = _give_back(item, report, decision.phase, decision.reason)
+def _follow(decision: RetryDecision, item: Item, report: Report | None, how: int) -> Item:
+    after = _give_back(item, report, decision.phase, decision.reason, how)
     return replace(
         after,
         fails=decision.fails,
@@ -160,13 +162,14 @@ def _follow(decision: RetryDecision, item: Item, report: Report | None) -> Item:
     )
 
 
-def _give_back(item: Item, report: Report | None, phase: Phase, reason: str) -> Item:
+def _give_back(item: Item, report: Report | None, phase: Phase, reason: str, how: int) -> Item:
     if report is None:
-        return replace(item, job=None, owner=None, phase=phase, reason=reason)
+        return replace(item, job=None, owner=None, phase=phase, reason=reason, how=how)
     # all by name: handed on in a dict, they take four times as long
     return replace(
-        item, job=None, owner=None, phase=phase, reason=reason,
+        item, job=None, owner=None, phase=phase, reason=reason, how=how,
         worked=item.worked + _seconds(report.seconds),
+        data_seconds=item.data_seconds + _seconds(report.data_seconds),
         npoints=max(item.npoints, report.npoints),
         loss=report.loss,
         kept_aside=report.kept_aside or item.kept_aside,
@@ -182,8 +185,8 @@ def _seconds(seconds: float) -> float:
 
 def _end(item: Item, event: Blocked | Unplaceable | Cancelled, _: Budget) -> Item:
     if not isinstance(event, Cancelled):
-        return _give_back(item, None, FAILED, event.reason)
-    return _give_back(item, event.last, CANCELLED, event.reason)
+        return _give_back(item, None, FAILED, event.reason, UNKNOWN)
+    return _give_back(item, event.last, CANCELLED, event.reason, How.CANCELLED)
 
 
 def _unblock(item: Item, _event: Unblocked, _: Budget) -> Item:
@@ -226,6 +229,12 @@ def _grant(item: Item, event: Granted, _: Budget) -> Item:
 MAX_CUTS = 2
 #: Ends that count as crashes; that with its node only if it comes again and again.
 _CRASHES = frozenset((EndKind.SIGNAL, EndKind.DIED, EndKind.LOST))
+#: How a try of a task ended, by what its head tells; of those that are not here it failed.
+_HOW = {
+    EndKind.VALUE: UNKNOWN, EndKind.CANCELLED: int(How.CANCELLED), EndKind.CUT: int(How.WALLTIME),
+    EndKind.SIGNAL: int(How.CRASHED), EndKind.DIED: int(How.CRASHED), EndKind.LOST: int(How.LOST),
+    EndKind.BACK: int(How.NOT_BEGUN),
+}  # fmt: skip
 
 
 def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
@@ -255,7 +264,16 @@ def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
         crashes=crashes, cuts=cuts, losses=losses, reason=reason,
         worked=item.worked + _seconds(event.seconds), code=event.code,
+        how=_how_of_task(event, crashes > item.crashes),
     )  # fmt: skip
+
+
+def _how_of_task(event: TaskEnded, is_crash: bool) -> int:
+    """How its try ended; one that ended with its job before it had begun was none."""
+    how = _HOW.get(event.kind, How.FAILED)
+    if how == How.WALLTIME and not event.begun:
+        return How.NOT_BEGUN
+    return How.CRASHED if how == How.LOST and is_crash else how
 
 
 def _crashes_after(item: TaskItem, kind: EndKind) -> tuple[int, int]:
@@ -350,7 +368,35 @@ def step(item: Item, event: Event, now: float, budget: Budget) -> Item | Refused
 Rank = tuple[float, int, int]
 
 
-def rank_of(item: Item) -> Rank:
+class Ranked(Protocol):
+    """What a rank is made of; `Item` says what each is."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def phase(self) -> Phase:
+        """Its state."""
+
+    @property
+    def priority(self) -> float:
+        """The highest goes first."""
+
+    @property
+    def shape(self) -> int:
+        """Of the jobs that can run it."""
+
+    @property
+    def fails(self) -> int:
+        """Failures that count."""
+
+    @property
+    def crashes(self) -> int:
+        """Crashes that count."""
+
+
+def rank_of(item: Ranked) -> Rank:
     """Where an item stands; one that failed behind its equals, so that it cannot starve them."""
     return (-item.priority, item.fails + item.crashes, item.id)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
+from adaptive_scheduler.core.wire.ends import UNKNOWN
 from adaptive_scheduler.core.wire.messages import Owner
 
 
@@ -65,8 +66,12 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Times in a row that a client had begun and gave it back without one new point.
     reason, traceback : str
         Why it is in its phase; of the last failure.
+    how : int
+        How its last try ended: a `core.wire.ends.How`; -1 of one that is done, or that an older version ran.
     worked : float
         Seconds that earlier clients worked on it.
+    data_seconds : float
+        How many of these went into loading its data, and into saving them while nothing was computed.
     npoints, loss
         As last reported.
     kept_aside : str
@@ -95,7 +100,9 @@ class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     vain: int = 0
     reason: str = ""
     traceback: str = ""
+    how: int = UNKNOWN
     worked: float = 0.0
+    data_seconds: float = 0.0
     npoints: int = 0
     loss: float | None = None
     kept_aside: str = ""

@@ -11,6 +11,7 @@ from adaptive_scheduler.core.jobs.reconcile import EARLY_DEATHS
 from adaptive_scheduler.core.jobs.stops import JobStops
 from adaptive_scheduler.core.rows.events import Lost
 from adaptive_scheduler.core.rows.item_table import ItemTable
+from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.tasks.pools import Pool, PoolTable, no_room
 from adaptive_scheduler.core.tasks.resources import SizeLimits, TaskResources
 from adaptive_scheduler.core.tasks.task_state import NoFacts, TaskState
@@ -85,6 +86,20 @@ class RunState:
     def is_over(self) -> bool:
         """Whether all items have ended, and no more will come."""
         return not self.items.unfinished and (not self.tasks.is_open or self.cancelled)
+
+    def is_one_too_many(self, job: str) -> bool:
+        """Whether a job without an item must leave, because the run may have fewer jobs by now."""
+        most, live = self.config.limits.max_jobs, self.jobs.live
+        if (
+            len(live) <= most
+            or self.config.kind == TASK
+            or job not in live
+            or live[job].record.external
+        ):
+            return False
+        going = self.stops.being_cancelled
+        own = (one.record for one in live.values() if not one.record.external)
+        return sum(not record.goodbye and record.id not in going for record in own) > most
 
     def pool_of(self, job: str) -> Pool | None:
         """Return the pool of a job; None if it was started by hand."""
@@ -191,6 +206,6 @@ class RunState:
             return
         last = self.reports.pop(item.id, None)
         self.count_barren_run(last, is_over=not event.crash)
-        lost = Lost(event.reason, event.crash, last, event.output)
+        lost = Lost(event.reason, event.crash, last, event.output, event.how)
         self.items.apply(item.id, lost, now)
         self.dirty = True

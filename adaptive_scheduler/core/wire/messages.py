@@ -14,6 +14,7 @@ from typing import Any, Literal, final
 import msgspec
 
 from adaptive_scheduler.core.tasks.place import NodeInventory
+from adaptive_scheduler.core.wire.ends import UNKNOWN
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
 from adaptive_scheduler.core.wire.progress import Report as Report  # noqa: PLC0414  part of the messages
 from adaptive_scheduler.core.wire.reasons import Explain, Reasons
@@ -115,22 +116,25 @@ class Fail(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Release(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The client gives the item back; its data are saved. `reason`: deadline, signal, ..."""
+    """The client gives the item back; its data are saved. `reason`: deadline, signal, ...; `how`: a `How`."""
 
     token: int
     reason: str
     report: Report = Report()
+    how: int = UNKNOWN
 
 
 class Goodbye(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The client ends. `reason` is for people; `broken`: it could not even begin on its node.
 
     `submit` is the number of the submit that made its job: this may be the first that is heard of it.
+    `how`: how the item ended that it holds, if the manager knows no other end: a `How`.
     """
 
     reason: str = ""
     broken: bool = False
     submit: int = -1
+    how: int = UNKNOWN
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -167,7 +171,10 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Sets how many jobs a run of learners has at most at a time; jobs that run go on."""
+    """Sets how many jobs a run of learners has at most at a time; those too many leave when their learner has ended.
+
+    The answer has how many jobs the run has, or has asked for.
+    """
 
     max_jobs: int
 

@@ -22,10 +22,14 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         The learner's loss, of its points alone; None where it has none.
     seconds : float
         Worked since the claim.
+    data_seconds : float
+        How many of these went into loading its data, and into saving them while nothing was computed.
     new_points : int
         Evaluated since the claim.
     points_per_second : float
         Points a second, of late.
+    busy : float
+        Part of the workers that evaluate a point just now, from 0 to 1; 1 from clients that do not tell.
     overhead : float
         Percent of the workers' time that is not spent in the function.
     cpu : float
@@ -54,3 +58,5 @@ class Report(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     p95: float = 0.0
     kept_aside: str = ""
     problem: str = ""
+    data_seconds: float = 0.0
+    busy: float = 1.0

@@ -29,7 +29,7 @@ FAILED_TASKS, LOOKED_THROUGH = 20, 10_000
 class ItemView(msgspec.Struct, omit_defaults=True):
     """One learner. Units as in `Report` and `Item`: seconds, MiB, percent.
 
-    `stalled`: it runs, and its last point came `idle_since` seconds ago, which is long.
+    `busy`: part of its job's cores that evaluate a point. `stalled`: it runs, and its last point came `idle_since` seconds ago, which is long.
     """
 
     id: int
@@ -39,6 +39,7 @@ class ItemView(msgspec.Struct, omit_defaults=True):
     npoints: int = 0
     loss: float | None = None
     points_per_second: float = 0.0
+    busy: float = 0.0
     overhead: float = 0.0
     cpu: float = 0.0
     memory: float = 0.0
@@ -191,6 +192,7 @@ def item_view(item: Item, report: Report | None) -> ItemView:
     if report is not None and item.phase is Phase.RUNNING:
         view.npoints, view.loss = max(report.npoints, item.npoints), report.loss
         view.points_per_second, view.overhead = report.points_per_second, report.overhead
+        view.busy = min(1.0, max(0.0, report.busy))
         view.cpu, view.memory, view.idle_since = report.cpu, report.memory, report.idle_since
         view.stalled = report.idle_since > max(STALLED, STALLED_FACTOR * report.p95)
         view.kept_aside = report.kept_aside or view.kept_aside

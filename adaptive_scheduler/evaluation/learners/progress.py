@@ -24,12 +24,17 @@ class ProgressMeter:
     store : LearnerStore or NoStore
     begin : float
         `time.monotonic` at which the run began.
+    workers : int
+        Points that are evaluated at a time.
     """
 
-    def __init__(self, learner: Any, store: LearnerStore | NoStore, begin: float) -> None:
+    def __init__(
+        self, learner: Any, store: LearnerStore | NoStore, begin: float, workers: int
+    ) -> None:
         self._learner = learner
         self._store = store
         self._begin = begin
+        self._workers = workers
         self._loss: float | None = None
         self._loss_due = 0.0
         self._n_new, self._last_point = 0, begin
@@ -51,6 +56,7 @@ class ProgressMeter:
             "idle_since": now - self._last_point,
             "kept_aside": ", ".join(map(str, self._store.report.kept_aside)),
             "in_flight": evaluator.n_in_flight,
+            "busy": round(min(1.0, evaluator.n_in_flight / max(1, self._workers)), 3),
             "p95": evaluator.durations.p95,
             "unwritten": self._store.n_unwritten,
             "problem": self._store.problem,

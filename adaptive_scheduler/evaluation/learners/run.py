@@ -87,8 +87,9 @@ class LearnerRun:
         self._begin = time.monotonic()
         with _user_code("learner, when it was loaded,"):
             self.store = _store_of(work)
-        self._progress = ProgressMeter(work.learner, self.store, self._begin)
+        self._progress = ProgressMeter(work.learner, self.store, self._begin, work.workers)
         self._error: BaseException | None = None
+        self._data_seconds = 0.0
 
     def stop(self, reason: Reason, patience: float) -> None:
         """Stop soon: ask for nothing more, take what returns within `patience` seconds, save.
@@ -112,6 +113,7 @@ class LearnerRun:
         """
         with _user_code("learner, when it was loaded,"):
             self.store.load()
+        self._data_seconds = time.monotonic() - self._begin
         return self._finish(self._run_loop())
 
     # -------------------------------------------------------------- while it runs
@@ -213,9 +215,11 @@ class LearnerRun:
         """Save for the last time."""
         assert self.runner is not None
         reason: Reason = "goal" if ended in ("goal", "exhausted") else ended  # type: ignore[assignment]
+        begin = time.monotonic()
         saved = self.store.finish(self.stops, self._report)
         if saved.is_saved and not self.stops.have("deadline", "signal", "lost"):
             self._after_save()
+        self._data_seconds += time.monotonic() - begin
         npoints, failure = npoints_of(self.work.learner)
         error = self._error or self.runner.error or saved.error or failure
         if self.stops.have("lost"):
@@ -235,6 +239,7 @@ class LearnerRun:
             is_pool_stuck=self._is_pool_stuck(self.runner),
             failed_points=len(self.runner.failed),
             problem=self.store.problem,
+            data_seconds=self._data_seconds,
             report=self.store.report,
         )
 

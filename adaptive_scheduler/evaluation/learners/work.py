@@ -96,6 +96,8 @@ class Outcome:
         None where the learner cannot tell.
     seconds : float
         From load to the last save.
+    data_seconds : float
+        How many of these went into loading, and into the last save.
     saved : bool
         Whether the data file has all points; else the point journal has them.
     error : Exception or None
@@ -127,4 +129,5 @@ class Outcome:
     is_pool_stuck: bool = False
     failed_points: int = 0
     problem: str = ""
+    data_seconds: float = 0.0
     report: LoadReport = field(default_factory=LoadReport)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import FAILED, RUNNING, TASK, Item, TaskItem
+from adaptive_scheduler.core.rows.row import FAILED, QUEUED, RUNNING, TASK, Item, Phase, TaskItem
 from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
+
+T = TypeVar("T")
 
 #: The table of groups of tasks that were submitted at once; see `row_codec`.
 _BATCHES = "batches"
@@ -37,6 +39,27 @@ class RowGlance(msgspec.Struct, gc=False):
     kept_aside: str = ""
     ended: int = 0
     job: str | None = None
+
+
+class RowRank(msgspec.Struct, gc=False):
+    """Where a free row stands among the others; the names are those of `Item` and `TaskItem`."""
+
+    id: int
+    phase: Phase
+    priority: float = 0.0
+    shape: int = 0
+    fails: int = 0
+    crashes: int = 0
+    tag: str = ""
+
+
+class RowNames(msgspec.Struct, gc=False):
+    """By what a person may call a row; the names are those of `Item` and `TaskItem`."""
+
+    id: int
+    fname: str | list[str] = ""
+    name: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,9 +110,34 @@ class Glance:
             chosen.sort(key=lambda row: row.id)
         kind = TaskItem if self.kind == TASK else Item
         decode = msgspec.json.Decoder(kind).decode
+        return self._decoded(decode, (row.id for row in chosen))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: int) -> Item:
+        """The whole row of this id, which there is."""
+        kind = TaskItem if self.kind == TASK else Item
+        return self._decoded(msgspec.json.Decoder(kind).decode, [item])[0]
+
+    def queued(self) -> list[RowRank]:
+        """Where each queued row stands."""
+        decode = msgspec.json.Decoder(RowRank).decode
+        return self._decoded(decode, (row.id for row in self.rows if row.phase == QUEUED))
+
+    def names(self) -> list[RowNames]:
+        """The names of all rows, in the order of their ids."""
+        return self._decoded(msgspec.json.Decoder(RowNames).decode, range(len(self.rows)))
+
+    def held_by(self, job: str) -> list[Item]:
+        """The rows that a job ran when they were written last."""
+        return [self[row.id] for row in self.rows if row.job == job and row.phase == RUNNING]
+
+    def _decoded(self, decode: Callable[[msgspec.Raw], T], items: Iterable[int]) -> list[T]:
         texts = self.tables.get(ITEMS, {})
         try:
-            return [decode(texts[str(row.id)]) for row in chosen]
+            with _without_collections():
+                return [decode(texts[str(item)]) for item in items]
         except (msgspec.MsgspecError, KeyError) as error:  # somebody has edited the file
             raise _no_item(self.database, error) from error
 

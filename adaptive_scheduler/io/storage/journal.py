@@ -22,6 +22,10 @@ from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
 _NULL = msgspec.Raw(b"null")
 _decode = msgspec.json.Decoder(Any).decode
 
+_decode_line = msgspec.json.Decoder(tuple[str, str, msgspec.Raw]).decode
+#: What begins the line of an item; and bytes of a line at most, as far as it is one of them.
+_ITEM_LINE, _LONGEST_LINE = b'["%s",' % ITEMS.encode(), 2**20
+
 _SEGMENT = re.compile(r"(\d{8})\.jsonl")
 
 
@@ -74,13 +78,12 @@ def replay(
         raise DatabaseError(path, f"cannot be read: {error.strerror}.") from error
     whole, _, torn = data.rpartition(b"\n")
     lines = whole.splitlines() if whole else []
-    decode = msgspec.json.Decoder(tuple[str, str, msgspec.Raw]).decode
     for number, line in enumerate(lines, 1):
         try:
             if line.startswith(fact_line.PREFIX):
                 take_fact(line)
                 continue
-            table, key, text = decode(line)
+            table, key, text = _decode_line(line)
             row = text if undecoded and table == ITEMS and text != _NULL else _decode(text)
         except ValueError as error:  # msgspec's are ValueErrors too
             raise DatabaseError(path, f"line {number} cannot be read: {error}.") from error
@@ -149,3 +152,74 @@ def remove_torn_line(tail: TornLine) -> None:
             files.operations.fsync(fd)
         finally:
             files.operations.close(fd)
+
+
+class JournalTail:
+    """Reads what a manager has written since the last time; whoever reads changes nothing.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._number, self._inode, self._offset = 0, 0, 0
+
+    def go_to_end(self) -> None:
+        """Leave out all that was written until now: who reads the tables afterwards has it.
+
+        Raises
+        ------
+        DatabaseError
+            The journal's folder cannot be read; there is none before the first manager.
+        """
+        self.lose()
+        numbers = segments(self._folder)
+        if numbers:
+            with segment_path(self._folder, numbers[-1]).open("rb") as file:
+                self._number, self._inode = numbers[-1], os.fstat(file.fileno()).st_ino
+                end = file.seek(0, os.SEEK_END)
+                begin = file.seek(max(0, end - _LONGEST_LINE))
+                self._offset = begin + file.read().rfind(b"\n") + 1
+
+    def new_items(self) -> dict[str, msgspec.Raw] | None:
+        """Return the rows of items that were written since, the last of each.
+
+        None: some may be missing, because a checkpoint has deleted what was not read yet, or the run
+        was begun anew. Read the tables, then.
+        """
+        found: dict[str, msgspec.Raw] = {}
+        try:
+            is_whole = bool(self._number) and all(
+                self._read(number, found) for number in self._following()
+            )
+        except (OSError, ValueError, DatabaseError):  # deleted meanwhile; a line that is none
+            is_whole = False
+        if not is_whole:
+            self.lose()
+        return found if is_whole else None
+
+    def lose(self) -> None:
+        """From now on `new_items` knows nothing, until `go_to_end`."""
+        self._number = 0
+
+    def _following(self) -> range:
+        """The segments from that which was read last; it need not be there any more."""
+        return range(self._number, max([self._number, *segments(self._folder)]) + 1)
+
+    def _read(self, number: int, found: dict[str, msgspec.Raw]) -> bool:
+        """Read on; False if the segment is not the one that was read before."""
+        with segment_path(self._folder, number).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if number != self._number:
+                self._number, self._inode, self._offset = number, status.st_ino, 0
+            elif status.st_ino != self._inode or status.st_size < self._offset:
+                return False
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        for line in whole.splitlines():
+            if line.startswith(_ITEM_LINE):
+                _, key, found[key] = _decode_line(line)
+        return True

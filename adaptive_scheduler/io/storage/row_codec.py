@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.database import Tables
@@ -53,6 +54,12 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
         raise DatabaseError(
             folder.database, f"holds a row that is no item of this version ({error})."
         ) from error
+
+
+def decode_items(texts: Iterable[msgspec.Raw]) -> list[Item]:
+    """Make items of the texts of some rows; ValueError if one is none."""
+    found = list(texts)
+    return list(map(_decoder_of(found[0]), found)) if found else []
 
 
 def _item(row: Mapping[str, Any]) -> Item:
@@ -86,21 +93,40 @@ def open_state(
 ) -> RunState:
     """Make the state of a run from what the database holds."""
     budget = Budget(config.limits.max_fails, config.limits.max_crashes)
-    batches = read_batches(tables)
     items = read_items(tables, folder)
     freed = _release_duplicates(items, budget)
     table = ItemTable(items, budget)
     table.changed |= {row: table.rows[row] for row in freed}
+    return _state_of(tables, config, table, table.rows, monotonic, facts)
+
+
+def open_without_items(
+    tables: Tables, config: RunConfig, monotonic: float, running: Iterable[Item]
+) -> RunState:
+    """Make the state of a run without its items, for who only looks at it; `running`: those of jobs to know."""
+    return _state_of(tables, config, ItemTable([]), running, monotonic)
+
+
+def _state_of(
+    tables: Tables,
+    config: RunConfig,
+    table: ItemTable,
+    rows: Iterable[Item],
+    monotonic: float,
+    facts: FactStore | None = None,
+) -> RunState:
     records = [msgspec.convert(row, JobRecord) for row in tables.get(database.JOBS, {}).values()]
     submits = [
         msgspec.convert(row, SubmitRecord) for row in tables.get(database.SUBMITS, {}).values()
     ]
     run = read_run(tables)
     jobs = JobTable(records, submits, monotonic, run.pardoned)
-    for item in table.rows:  # the rows of one group may have been written in part
+    for item in rows:  # the rows of one group may have been written in part
         if item.owner is not None:
             jobs.watch(item.owner, item.shape, monotonic)
-    tasks = TaskState(table, facts or NoFacts(), TaskSubmits(read_resources(tables), batches))
+    tasks = TaskState(
+        table, facts or NoFacts(), TaskSubmits(read_resources(tables), read_batches(tables))
+    )
     tasks.is_open = run.is_open
     state = RunState(table, jobs, config, read_combos(tables), tasks)
     state.stops.held, state.cancelled = run.held, run.cancelled
@@ -155,7 +181,7 @@ def _release_duplicates(items: list[Item], budget: Budget) -> list[int]:
     for row in sorted(running, key=lambda row: items[row].token):
         older = runs.get(items[row].job)
         if older is not None:
-            lost = Lost(f"job {items[row].job} took item {row}")
+            lost = Lost(f"job {items[row].job} took item {row}", how=How.LOST)
             after = step(items[older], lost, items[older].changed, budget)
             assert isinstance(after, Item)
             items[older] = after

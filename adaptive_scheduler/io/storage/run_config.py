@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
@@ -46,5 +48,18 @@ def kind_of(folder: RunFolder) -> str | None:
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
-    """Replace ``run.json``, readable by this user only. Raises FileError."""
+    """Replace ``run.json``, readable by this user only; the run stays as old as it is. Raises FileError."""
+    if not config.started:
+        config = msgspec.structs.replace(config, started=_started(folder, config.run))
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)
+
+
+def _started(folder: RunFolder, run: str) -> float:
+    """When a run was started first: as its former ``run.json`` says, or now."""
+    try:
+        former = read_config(folder)
+    except (RunError, PermissionsError):
+        return time.time()
+    if former.run != run:
+        return time.time()
+    return former.started or folder.config.stat().st_mtime

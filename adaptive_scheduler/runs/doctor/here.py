@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from adaptive_scheduler.core.doctor.findings import Finding, fine, wrong
 from adaptive_scheduler.core.doctor.folders import judge_folders
@@ -16,8 +13,7 @@ from adaptive_scheduler.core.doctor.machine import (
     judge_launcher,
     judge_profile,
 )
-from adaptive_scheduler.core.doctor.refusals import judge_refusal, judge_silence
-from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobRequest
+from adaptive_scheduler.core.doctor.refusals import judge_silence
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.errors import InputError, SchedulerError
 from adaptive_scheduler.executors.registry import launcher_for
@@ -25,17 +21,17 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.doctor.folders import try_folder
 from adaptive_scheduler.io.doctor.machine import see_host, see_launcher, try_profile
 from adaptive_scheduler.io.system import commands
-from adaptive_scheduler.io.system.submit import run_command
 from adaptive_scheduler.io.transport.addresses import free_url, host_addresses
 from adaptive_scheduler.runs.doctor.cluster_check import ClusterCheck
 from adaptive_scheduler.runs.doctor.guard import Found, make_checks
+from adaptive_scheduler.runs.doctor.request import try_request
 
 #: Seconds that a list of one's jobs may take: a controller that takes longer is no good for a run.
 _LISTING = 20.0
 
 
-def look_here(trial: ClusterCheck) -> list[Finding]:
-    """Make all checks that need no job."""
+def look_here(trial: ClusterCheck, *, job: bool = True) -> list[Finding]:
+    """Make all checks that need no job that runs; without `job` none is submitted."""
     programs = _programs(trial)
     checks: Mapping[str, Callable[[], Found]] = {
         "profile": lambda: judge_profile(try_profile()),
@@ -47,8 +43,8 @@ def look_here(trial: ClusterCheck) -> list[Finding]:
     }
     found = [programs, *make_checks(checks)]
     answers = programs.ok and all(one.ok for one in found if one.check == "batch-system")
-    if answers and trial.scheduler.name == "slurm":
-        found += make_checks({"request": lambda: _request(trial)})
+    if answers:
+        found += make_checks({"request": lambda: try_request(trial, held=job)})
     return found
 
 
@@ -105,19 +101,3 @@ def _queue(trial: ClusterCheck) -> Finding:
     except SchedulerError as error:
         return judge_silence(result.stderr.strip() or str(error))
     return fine("batch-system", f"{trial.scheduler.name} lists {len(jobs)} jobs of yours")
-
-
-def _request(trial: ClusterCheck) -> Finding:
-    """Ask Slurm whether it would take the job; nothing is submitted."""
-    with tempfile.TemporaryDirectory() as place:
-        script = Path(place, "check.sh")
-        script.write_text("#!/bin/bash\ntrue\n")
-        request = JobRequest("adaptive-scheduler-check", "check", trial.resources, os.devnull)
-        argv = trial.scheduler.submit_command(request, script, 1)
-        result = run_command([argv[0], "--test-only", *argv[1:]])
-    return _judge_test(result)
-
-
-def _judge_test(result: CommandResult) -> Finding:
-    words = (result.stderr.strip() or result.stdout.strip()).removeprefix("sbatch: ")
-    return fine("request", words) if result.rc == 0 else judge_refusal(words, "request")

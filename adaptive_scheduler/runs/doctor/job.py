@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.doctor.findings import Finding, fine, unknown, wrong
-from adaptive_scheduler.core.doctor.jobs import judge_death, judge_reports
+from adaptive_scheduler.core.doctor.jobs import OTHER_PYTHON, judge_death, judge_reports
 from adaptive_scheduler.core.doctor.observations import Exchange, NodeReport
 from adaptive_scheduler.core.doctor.refusals import judge_refusal, judge_wait
 from adaptive_scheduler.core.jobs.batch_jobs import (
@@ -50,10 +51,18 @@ WALLTIME = 600
 _LOOK, _LISTING = 0.2, 1.5
 #: What the job script says when the job's processes have failed: it would try them again.
 _CLIENT_DIED = "[adaptive_scheduler] The client ended with status"
-#: What the job runs; its failures to import are seen in its output.
-_SCRIPT = (
-    "if __name__ == '__main__':\n    from adaptive_scheduler.client.check import main\n    main()\n"
-)
+#: What the job runs; its failures to import are seen in its output. Any Python, 2 too, can read it.
+_SCRIPT = f"""\
+import sys
+here, there = {tuple(sys.version_info[:2])}, tuple(sys.version_info[:2])
+if __name__ == '__main__':
+    if there != here:
+        words = "{OTHER_PYTHON}Python %d.%d (%s) in place of %d.%d\\n"
+        sys.stderr.write(words % (there + (sys.executable,) + here))
+        sys.stderr.flush()
+    from adaptive_scheduler.client.check import main
+    main()
+"""
 
 
 def look_with_job(trial: ClusterCheck) -> list[Finding]:
@@ -190,8 +199,8 @@ def _wait(trial: ClusterCheck, folder: RunFolder, config: RunConfig, job: JobId)
         if listed is not None and (state := _state(listed)) != shown:
             shown = state
             trial.report(f"Job {job}: {state}")
-        if listed is not None and listed.remedy:
-            return judge_wait(shown, listed.reason, listed.remedy)
+        if listed is not None and (why := judge_wait(shown, listed.reason, listed.remedy)):
+            return why
     output = job_output_tail(config.log_folder, job) or "it is empty."
     state = shown or f"job {job} cannot be seen in the queue"
     return wrong("job-waits", seconds=trial.timeout, state=state, output=output)

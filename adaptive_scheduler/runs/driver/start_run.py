@@ -33,6 +33,7 @@ from adaptive_scheduler.io.pickling.callables_file import read_callable, write_c
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import kind_of, write_config
+from adaptive_scheduler.runs.driver.stuck import why_stuck
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sites.site import Site
 from adaptive_scheduler.runs.start import fnames
@@ -72,7 +73,9 @@ class ManagerKeeper:
         self._site, self._name = site, name
         self._has_work = has_work
         self._is_closed = threading.Event()
-        self._told = self._seen = ""
+        self._told: tuple[str, ...] = ()  # why it is stuck, as it was told last
+        self._seen: tuple[str, ...] = ()  # and as it was at the last look, since when
+        self._since = 0.0
         self._viewer = ManagerClient(site.folder, where=site.whereabouts())
         self._lock = threading.Lock()
         self._failures = 0
@@ -108,19 +111,23 @@ class ManagerKeeper:
         Parameters
         ----------
         at_once : bool
-            Not only when it was so at the last look, too: a head may be starting.
+            Not only when it was so at the last look, too: a head may be starting, a limit may end.
         """
         try:
             picture = self._viewer.ask(Status("none"))
         except ManagerUnreachableError:
             return  # the next look finds out whether it lives
         assert isinstance(picture, Picture), picture
-        why = _why_stuck(msgspec.msgpack.decode(picture.snapshot, type=Snapshot), self._site.remedy)
-        if at_once or why == self._seen:
-            if why and why != self._told:
-                print(f"adaptive_scheduler: the run in {self._site.name} {why}", file=sys.stderr)
-            self._told = why
-        self._seen = why
+        snapshot = msgspec.msgpack.decode(picture.snapshot, type=Snapshot)
+        why = why_stuck(snapshot, self._site.remedy)
+        key, now = why.key if why else (), time.monotonic()
+        is_new = key != self._seen
+        self._seen, self._since = key, now if is_new else self._since
+        if not at_once and (is_new or (why and now - self._since < why.patience)):
+            return
+        if why and key != self._told:
+            print(f"adaptive_scheduler: the run in {self._site.name} {why.text}", file=sys.stderr)
+        self._told = key
 
     def ask(self, body: Request) -> Reply:
         """Return the manager's answer; start it first if it has died.
@@ -272,15 +279,6 @@ def _opens(viewer: ManagerClient) -> bool:
         else:
             return True
     return False
-
-
-def _why_stuck(snapshot: Snapshot, remedy: str) -> str:
-    """Return why a run does not go on by itself, and what to do; "" if it does."""
-    if held := " ".join(note for note in snapshot.notes if note.startswith("held:")):
-        return f"is {held}"
-    if snapshot.unfinished and not snapshot.is_served:
-        return f"has tasks that have not ended, and nothing runs them. {remedy}"
-    return ""
 
 
 def _refuse_learners(folder: RunFolder) -> None:

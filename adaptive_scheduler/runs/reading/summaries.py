@@ -37,7 +37,7 @@ class RunSummary(msgspec.Struct):
     host : str
         Where its manager runs; "" if none does.
     started, changed : float
-        When it was started, or started again, and when it last changed; seconds since 1970.
+        When it was started first, and when it last changed; seconds since 1970.
     problem : str
         Why it cannot be read.
     """
@@ -81,7 +81,7 @@ def _fill(made: RunSummary, folder: RunFolder) -> None:
         made.host = owner.host
     is_open = found.run.is_open and not found.run.cancelled
     made.state = _state(made, is_open=is_open, held=found.run.held)
-    made.started = folder.config.stat().st_mtime
+    made.started = config.started or folder.config.stat().st_mtime
     made.changed = _changed(folder)
 
 

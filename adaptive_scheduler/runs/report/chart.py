@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from adaptive_scheduler.core.history.records import How, JobSpan, RunHistory, Stretch
+from adaptive_scheduler.core.history.records import JobSpan, RunHistory, Stretch
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.runs.report.figures import Bar, Chart, Line
 
 #: Lines, and parts of a line, at most.

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from adaptive_scheduler.core.history.core_use import PARTS, core_use, waits
-from adaptive_scheduler.core.history.records import How, RunHistory, Tally
+from adaptive_scheduler.core.history.records import RunHistory, Tally
 from adaptive_scheduler.core.history.series import series
 from adaptive_scheduler.core.history.thin import add_tally
 from adaptive_scheduler.core.rows.row import DONE, FAILED, OVER, TASK, Item, TaskItem
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.wire.ends import How, JobEnd
 from adaptive_scheduler.runs.report.chart import chart
 from adaptive_scheduler.runs.report.figures import (
     SCHEMA_VERSION,
@@ -40,8 +41,13 @@ ENDS = {
     How.DONE: "done", How.GIVEN_BACK: "given back", How.FAILED: "failed", How.CRASHED: "crashed",
     How.WALLTIME: "out of walltime", How.LOST: "lost with its job or node", How.CANCELLED: "cancelled",
 }  # fmt: skip
-#: Causes of a job's end that people would not understand.
-CAUSES = {"goodbye": "in good order", "": "unknown"}
+#: Ends of jobs, in words; those of other versions are shown as they are.
+CAUSES = {
+    JobEnd.COMPLETED: "completed", JobEnd.FAILED: "failed", JobEnd.TIMEOUT: "timeout",
+    JobEnd.CANCELLED: "cancelled", JobEnd.NODE_FAIL: "node fail", JobEnd.PREEMPTED: "preempted",
+    JobEnd.OUT_OF_MEMORY: "out of memory", JobEnd.GOODBYE: "in good order",
+    JobEnd.UNKNOWN: "unknown", "": "unknown",
+}  # fmt: skip
 
 
 class ReportInput(msgspec.Struct):

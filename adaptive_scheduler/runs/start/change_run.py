@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adaptive_scheduler.core.rows.row import CANCELLED
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.rows.row import CANCELLED, LEARNER
+from adaptive_scheduler.errors import RunError
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start.launch import start_and_wait
@@ -31,7 +34,14 @@ def cancel_items(client: ManagerClient, rows: Sequence[int]) -> int:
 
 
 def resume(client: ManagerClient) -> int:
-    """Go on; returns how many cancelled rows are queued again."""
+    """Go on; returns how many cancelled rows are queued again.
+
+    Raises
+    ------
+    RunError
+        The file of its learners is missing.
+    """
+    refuse_without_learners(client.folder)
     return client.change(
         lambda: _let_resume(client),
         lambda: start_if_needed(client, offline.resume(client.folder)),
@@ -45,6 +55,21 @@ def _let_resume(client: ManagerClient) -> int:
     return n
 
 
+def refuse_without_learners(folder: RunFolder) -> None:
+    """Refuse to go on with a run whose jobs would all die, as they find no learners.
+
+    Those of a user's own script make theirs, and a run without callables has been given none.
+    """
+    if folder.learners.exists() or not folder.callables.exists():
+        return
+    config = read_config(folder)
+    if config.kind == LEARNER and config.run_script is None:
+        raise RunError(
+            f"{folder.learners} is missing: jobs would have no learners to run. Put it back, or call "
+            "start() with the same learners and fnames again, in the same place; what is done stays done."
+        )
+
+
 def start_if_needed(client: ManagerClient, n: int) -> int:
     """Start a manager unless all learners have ended; returns `n`."""
     if n or not client.snapshot("none").over:
@@ -53,7 +78,14 @@ def start_if_needed(client: ManagerClient, n: int) -> int:
 
 
 def retry(client: ManagerClient, rows: Sequence[int]) -> int:
-    """Queue these rows again, also those that are done; returns how many."""
+    """Queue these rows again, also those that are done; returns how many.
+
+    Raises
+    ------
+    RunError
+        The file of its learners is missing.
+    """
+    refuse_without_learners(client.folder)
     return client.change(
         lambda: _let_retry(client, rows),
         lambda: start_if_needed(client, offline.retry(client.folder, rows)),

@@ -191,6 +191,11 @@ class PBS(Scheduler):
         nowhere = ["-o", os.devnull, "-e", os.devnull]
         return ["qsub", *array, "-v", f"{TAG}={job.tag}", *nowhere, str(script)]
 
+    def held_command(self, job: JobRequest, script: Path) -> list[str] | None:
+        """The limits of a queue are tried at submission alone (captured: ``qsub_over_walltime_max``)."""
+        program, *arguments = self.submit_command(job, script, 1)
+        return [program, "-h", *arguments]
+
     def output_script(self, job: JobRequest) -> list[str]:
         """Output from this line on; what the login profile prints before it is lost."""
         folder = shlex.quote(job.log_folder)

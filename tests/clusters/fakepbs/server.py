@@ -111,7 +111,7 @@ class Server:
         asked, options = submit.read(
             request["argv"], request["cwd"], request["environ"], request["stdin"]
         )
-        self._check(asked)
+        self._check(asked, options)
         job = Job(number=self.settings["next_number"], request=asked)
         if "-h" in options:
             job.state, job.substate = "H", 20
@@ -128,13 +128,22 @@ class Server:
         self.jobs.append(job)
         return 0, f"{job.id}\n", ""
 
-    def _check(self, asked: model.Request) -> None:
-        longest = self.settings["max_walltime"]
+    def _check(self, asked: model.Request, options: submit.Options) -> None:
+        longest, largest = self.settings["max_walltime"], self.settings["max_ncpus"]
+        accounts = self.settings["accounts"]
+        if not self.settings["roots_allowed"] and os.getuid() == 0:
+            raise Refused(submit.BAD_USER, "qsub: Bad UID for job execution\n")
+        if accounts is not None and options.get("-A") not in accounts:
+            raise Refused(submit.BAD_ACCOUNT, "qsub: Invalid Account\n")
         if asked.queue not in self.settings["queues"]:
             raise Refused(submit.UNKNOWN_QUEUE, "qsub: Unknown queue\n")
         if not self.settings["queue_enabled"]:
             raise Refused(submit.QUEUE_OFF, "qsub: Queue is not enabled\n")
-        if longest is not None and (asked.walltime or 0) > longest:
+        if not self.settings["queue_open"]:
+            raise Refused(submit.NO_ACCESS, "qsub: Access to queue is denied\n")
+        if (longest is not None and (asked.walltime or 0) > longest) or (
+            largest is not None and asked.total("ncpus") > largest
+        ):
             raise Refused(
                 submit.OVER_MAX, "qsub: Job violates queue and/or server resource limits\n"
             )
@@ -206,7 +215,9 @@ class Server:
             asked, total, left = job.request.total("ncpus"), sum(empty.values()), sum(free.values())
             lack = f"Insufficient amount of resource: ncpus (R: {asked} A: {left} T: {total})"
             placed = placing.place(job.request, free)
-            if placing.place(job.request, empty) is None:
+            if not self.settings["queue_started"]:
+                job.comment = "Not Running: Queue not started."
+            elif placing.place(job.request, empty) is None:
                 job.comment = f"Can Never Run: {lack}"
             elif placed is None or time.time() < job.created + self.settings["start_delay"]:
                 # the parent's own comment hides the reason of what waits in a begun array

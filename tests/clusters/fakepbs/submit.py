@@ -23,6 +23,8 @@ USAGE = (
 CHUNK_RESOURCES = {"ncpus", "mpiprocs", "ompthreads", "mem", "vmem", "host", "vnode", "arch"}
 MAX_NAME = 230
 BAD_VALUE, UNKNOWN_RESOURCE, UNKNOWN_QUEUE, OVER_MAX, QUEUE_OFF = 166, 187, 170, 188, 173
+#: pbs_error.h: PBSE_BADUSER (captured: qsub_root_before_acl), PBSE_QACESS, PBSE_BADACCT, less 58 * 256.
+BAD_USER, NO_ACCESS, BAD_ACCOUNT = 175, 174, 201
 _WALLTIME = re.compile(r"\d+(\.\d+)?|\d+:\d+(:\d+)?")
 _SIZE = re.compile(r"\d+([kmgt]?b|[kmgt])?", re.IGNORECASE)
 

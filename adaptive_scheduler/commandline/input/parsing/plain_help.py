@@ -6,6 +6,7 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from adaptive_scheduler.commandline.input.parsing.for_programs import tells_programs
 from adaptive_scheduler.commandline.input.parsing.plain_values import converts_plain_values
 
 #: Beside ``--help``.
@@ -19,6 +20,11 @@ class CommandWithPlainHelp(TyperCommand):
         """Return the parameters, each with the word that stands for its value."""
         return [_plain(parameter) for parameter in super().get_params(ctx)]
 
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **others: Any) -> Any:
+        """Parse the words; what is wrong with them is told to programs, too."""
+        with tells_programs(args):
+            return super().make_context(info_name, args, *more, **others)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return ``[OPTIONS]`` and the arguments, as their metavars write them."""
         return _usage(self, ctx)
@@ -30,6 +36,11 @@ class GroupWithPlainHelp(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each with the word that stands for its value."""
         return [_plain(parameter) for parameter in super().get_params(ctx)]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; that there is none is told to programs, too."""
+        with tells_programs(args):
+            return super().resolve_command(ctx, args)
 
 
 def _plain(parameter: Any) -> Any:

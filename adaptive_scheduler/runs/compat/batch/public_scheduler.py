@@ -146,7 +146,8 @@ class PublicScheduler(JobFiles):
         index : int, optional
             That of one learner alone.
         """
-        del options
+        if options:
+            say_once("options", "what jobs need is in the run's folder")
         chosen = self if index is None or self.single_job_script else self.of_learner(index)
         return super(PublicScheduler, chosen).job_script()
 

@@ -24,23 +24,39 @@ USUAL: Mapping[str, Any] = {
     "move_old_logs_to": "old_logs",
     "quiet": False,
 }
+#: Of these, what says something elsewhere: how much `log_explorer` shows of a file.
+KEPT = frozenset(["max_log_lines"])
 _said: set[str] = set()
 
 
-def take_former(given: Mapping[str, Any], usual: Mapping[str, Any] = USUAL) -> dict[str, Any]:
+def take_former(
+    given: Mapping[str, Any],
+    usual: Mapping[str, Any] = USUAL,
+    instead: Mapping[str, str] = REPLACED,
+    kept: frozenset[str] = KEPT,
+) -> dict[str, Any]:
     """Return keywords without those that have no effect here; a warning names each of these once.
 
     Parameters
     ----------
     given : mapping
     usual : mapping
-        Keyword to the value that is not worth a warning.
+        Keyword to the value that is not worth a warning; nor is one that only asks for nothing, such as None.
+    instead : mapping
+        Keyword to what to do instead.
+    kept : frozenset of str
+        Those that are not worth a warning, whatever they are.
     """
-    kept = {name: value for name, value in given.items() if name not in usual}
-    for name in given.keys() - kept.keys():
-        if given[name] != usual[name] and given[name]:
-            say_once(name, REPLACED.get(name, "it has no effect here"))
-    return kept
+    for name in sorted((given.keys() & usual.keys()) - kept):
+        if given[name] and not _is_usual(given[name], usual[name]):
+            say_once(name, instead.get(name, "it has no effect here"))
+    return {name: value for name, value in given.items() if name not in usual}
+
+
+def _is_usual(value: Any, usual: Any) -> bool:
+    """Whether a value, or each of a tuple, is the one by default."""
+    some = value if isinstance(value, tuple) else (value,)
+    return all(one is usual or bool(one == usual) for one in some)
 
 
 def say_once(name: str, instead: str) -> None:

@@ -6,6 +6,8 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: What `info` can return.
 FORMATS = ("widget", "text", "data")
+#: Seconds that the jobs of a run that is over may take to leave the queue.
+_LEAVING = 60.0
 
 
 class FormerMembers(Run):
@@ -88,18 +92,32 @@ class FormerMembers(Run):
 
     @property
     def task(self) -> RunTask | None:
-        """The end of the run, to be awaited; None before its start."""
-        return RunTask(self.status, self._wait, self.cancel) if self.is_started else None
+        """The end of all learners, to be awaited; None before its start.
+
+        Their data are saved then. Jobs may be about to leave, for which ``wait()`` waits, too.
+        """
+        waits = partial(self._wait, attrgetter("over"))
+        return RunTask(self.status, waits, self.cancel) if self.is_started else None
 
     def task_status(self) -> None:
         """Print how the run stands; its manager is a process of its own, without tasks here."""
         print(repr(self.status()))
 
-    def limit_jobs(self, most: int) -> None:
-        """Before the start: allow at most so many jobs, or fewer if it was made with fewer."""
-        options = self._plan.options
-        allowed = replace(options, max_jobs=min(most, options.max_jobs))
-        self._plan = replace(self._plan, options=allowed)
+    def start_with(self, most: int) -> None:
+        """Start with at most so many jobs; a later start has the run's own limit again."""
+        own = self._plan.options.max_jobs
+        self._set_max_jobs(min(most, own))
+        try:
+            self.start()
+        finally:
+            self._set_max_jobs(own)
+
+    def _set_max_jobs(self, n: int) -> None:
+        self._plan = replace(self._plan, options=replace(self._plan.options, max_jobs=n))
+
+    def start(self) -> Any:
+        """Start the run; see `RunManager`."""
+        raise NotImplementedError
 
     def elapsed_time(self) -> float:
         """Return the seconds from the start of the run until now, or until its last learner ended."""
@@ -248,6 +266,9 @@ class FormerMembers(Run):
         print(f"{counted(n, 'file')} {'moved' if move_to is not None else 'removed'}.")
 
     def _must_not_run(self, what: str) -> None:
+        if str(self.status()) not in NOT_OVER:  # its last jobs may be leaving
+            with suppress(TimeoutError):
+                self.wait(_LEAVING, progress=False)
         if str(self.status()) in ("running", "held") or self._viewer.lives():
             raise RunError(
                 f"{what}: the run in {self.folder.home} goes on. cancel() it, then wait()."

@@ -34,7 +34,7 @@ def start_one_by_one(
     *run_managers : RunManager
         In this order.
     goal : callable, optional
-        ``goal(run_manager) -> bool``: when the next one is started. Default: when the run has ended.
+        ``goal(run_manager) -> bool``: when the next one is started. Default: when its learners have ended.
     interval : float, str or timedelta
         Time between two calls of `goal`.
 
@@ -79,11 +79,10 @@ async def _start_after(
 ) -> None:
     while not first.is_started:
         await asyncio.sleep(min(pause, 1.0))
-    if goal is None:
-        await first
-    else:
-        while not await asyncio.to_thread(goal, first):
-            await asyncio.sleep(pause)
+    if goal is None and first.task is not None:
+        await first.task
+    while goal is not None and not await asyncio.to_thread(goal, first):
+        await asyncio.sleep(pause)
     await asyncio.to_thread(second.start)
 
 

@@ -12,6 +12,7 @@ from adaptive_scheduler.errors import (
     EnvironmentMismatchError,
     InputError,
 )
+from adaptive_scheduler.runs.compat.learners.shared_limit import SharedLimit
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.run_manager import RunManager
@@ -24,7 +25,9 @@ class MultiRunManager:
     ----------
     run_managers : list of RunManager, optional
     max_jobs : int, optional
-        Most jobs of all of them together: each is started with an equal part. Default: each run has its own limit.
+        Most jobs of all of them together, in equal parts; what one run does not need another may use, up to the
+        limit of its own. A run for which there is no room is started when there is. That goes on while this process
+        lives; what it has set stays. Default: each run has its own limit.
 
     Attributes
     ----------
@@ -37,6 +40,7 @@ class MultiRunManager:
     ) -> None:
         self.run_managers: dict[str, Any] = {}
         self.max_jobs = None if max_jobs is None else count(1)(max_jobs, "max_jobs")
+        self._shared = None if self.max_jobs is None else SharedLimit(self.max_jobs)
         for one in run_managers or ():
             self.add_run_manager(one)
 
@@ -57,6 +61,8 @@ class MultiRunManager:
         ------
         ValueError
             There is a run of its name, or `wait_for` is given without `start`.
+        InputError
+            It is a run of tasks, and there is a limit of all jobs.
         KeyError
             There is no run `wait_for`.
         """
@@ -66,11 +72,27 @@ class MultiRunManager:
         if wait_for is not None and not start:
             raise ValueError("wait_for= needs start=True.")
         before = self._named(wait_for) if wait_for is not None else None
+        if self._shared is not None and not hasattr(run_manager, "start_with"):
+            raise InputError(
+                f"{name!r} is a run of tasks: max_jobs={self.max_jobs} of all jobs together is for runs of learners. "
+                "Give max_simultaneous_jobs= to its SlurmExecutor, and leave max_jobs= out here."
+            )
         self.run_managers[name] = run_manager
-        if start and before is not None:
-            run_manager.start(wait_for=before)
-        elif start:
-            run_manager.start()
+        if start:
+            self._start([run_manager], before)
+
+    def _start(self, runs: list[Any], before: Any = None) -> None:
+        """Start runs now, or as there is room in the limit of all."""
+        if self._shared is not None:
+            for one in runs:
+                self._shared.add(one, before)
+            self._shared.begin()
+            return
+        for one in runs:
+            if before is None:
+                one.start()
+            else:
+                one.start(wait_for=before)
 
     def remove_run_manager(self, name: str) -> None:
         """Cancel a run, and forget it.
@@ -82,6 +104,8 @@ class MultiRunManager:
         """
         found = self._named(name)
         del self.run_managers[name]
+        if self._shared is not None:
+            self._shared.forget(found)
         if found.is_started:
             found.cancel()
 
@@ -92,20 +116,16 @@ class MultiRunManager:
         return self.run_managers[name]
 
     def start_all(self) -> None:
-        """Start those that were not started yet."""
-        waiting = [one for one in self.run_managers.values() if not one.is_started]
-        if self.max_jobs is not None and len(self.run_managers) > self.max_jobs:
-            raise InputError(
-                f"max_jobs={self.max_jobs} for {len(self.run_managers)} runs: each needs one job at least."
-            )
-        for one in waiting:
-            if self.max_jobs is not None:
-                one.limit_jobs(self.max_jobs // len(self.run_managers))
-            one.start()
+        """Start those that were not started yet, or have not ended."""
+        shares = self._shared is not None
+        self._start([one for one in self.run_managers.values() if shares or not one.is_started])
 
     def cancel_all(self) -> None:
         """Cancel all that were started; the error of one does not keep the others from it."""
         faults = []
+        if self._shared is not None:
+            for one in self.run_managers.values():
+                self._shared.forget(one)
         for name, one in self.run_managers.items():
             try:
                 if one.is_started:

@@ -95,8 +95,10 @@ def slurm_run(
         Either way a run of these learners that `folder` has is carried on, and their data are used.
     cleanup_first, kill_interval, kill_on_error, kill_manager_kwargs, job_manager_kwargs
         Of adaptive-scheduler 2; they have no effect.
-    loky_start_method, max_log_lines
-        Of adaptive-scheduler 2; they have no effect.
+    loky_start_method
+        Of adaptive-scheduler 2; it has no effect.
+    max_log_lines : int
+        Lines of a file that `adaptive_scheduler.widgets.log_explorer` shows.
     quiet : bool
         Do not print which partition is used.
     extra_run_manager_kwargs, extra_scheduler_kwargs : mapping, optional
@@ -122,7 +124,7 @@ def slurm_run(
         options["initializers"] = [[one] if callable(one) else one for one in initializers]
     options["save_dataframe"] = save_dataframe and importlib.util.find_spec("pandas") is not None
     options |= {"max_jobs": max_simultaneous_jobs, "max_fails": max_fails_per_job}
-    options |= {"interval": job_manager_interval, "name": name}
+    options |= {"interval": job_manager_interval, "name": name, "max_log_lines": max_log_lines}
     if folder:
         options["folder"] = _own_folder(Path(folder), name, fnames, learners)
     return RunManager(scheduler, learners, fnames, **_updated(options, extra_run_manager_kwargs))

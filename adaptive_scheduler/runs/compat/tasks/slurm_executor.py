@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.core.options.aliases import REPLACED
 from adaptive_scheduler.core.options.checks import count, optional
 from adaptive_scheduler.core.paths import DATABASE_NAME
 from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.compat.batch.slurm_scheduler import slurm_scheduler
-from adaptive_scheduler.runs.compat.learners.accepted import USUAL, take_former
+from adaptive_scheduler.runs.compat.learners.accepted import USUAL, say_once, take_former
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
 from adaptive_scheduler.runs.compat.tasks.slurm_task import SlurmTask
 from adaptive_scheduler.runs.compat.tasks.task_jobs import (
@@ -32,7 +33,23 @@ _IGNORED: Mapping[str, Any] = {
     "cleanup_first": True, "quiet": True, "goal": None, "check_goal_on_start": True, "url": None,
     "save_interval": 300, "log_interval": 300, "overwrite_db": True, "save_dataframe": False,
     "dataframe_format": "pickle", "extra_run_manager_kwargs": None,
+    "executor_type": "process-pool", "max_fails_per_job": 50,
 }  # fmt: skip
+#: What there is instead.
+_INSTEAD: Mapping[str, str] = {
+    **REPLACED,
+    "dataframe_format": "the values of tasks are in their futures",
+    "executor_type": "each core of a job runs a task, in a process of its own",
+    "extra_run_manager_kwargs": "a run of tasks has no RunManager of learners",
+    "goal": "a task has ended when its function has returned",
+    "log_interval": "tasks have no progress but their end",
+    "max_fails_per_job": "give runner_kwargs={'retries': 2}, the times that a task is tried again",
+    "max_log_lines": "`adaptive-scheduler logs` shows what jobs printed",
+    "runner_kwargs": "only 'retries' of it counts",
+    "save_dataframe": "the values of tasks are in their futures; load_dataframes() makes a table of them",
+    "save_interval": "the value of a task is on disk when it has ended",
+    "url": "the manager chooses a free port",
+}
 _OF_JOBS = (
     "partition", "nodes", "cores_per_node", "memory", "num_threads", "exclusive", "extra_scheduler",
     "extra_env_vars",
@@ -125,7 +142,10 @@ class SlurmExecutor(BaseExecutor):
             self.folder = Path.cwd() / ".adaptive_scheduler" / new
         self.folder = Path(self.folder).expanduser().absolute()
         self._groups = TaskGroups(optional(count(1))(self.size_per_learner, "size_per_learner"))
-        take_former({one: getattr(self, one) for one in _IGNORED}, _IGNORED)
+        given = {one: getattr(self, one) for one in _IGNORED}
+        take_former(given, _IGNORED, _INSTEAD, frozenset())
+        if set(self.runner_kwargs or ()) - {"retries"}:
+            say_once("runner_kwargs", _INSTEAD["runner_kwargs"])
 
     @property
     def is_started(self) -> bool:
@@ -167,7 +187,8 @@ class SlurmExecutor(BaseExecutor):
         chunksize : int
             Has no effect: tasks travel by the thousand anyway.
         """
-        del chunksize
+        if chunksize != 1:
+            say_once("chunksize", "tasks travel by the thousand anyway")
         if timeout is not None:
             raise InputError("map(timeout=...) returns at once: give the timeout to task.result().")
         return [self.submit(fn, *args) for args in zip(*iterables, strict=True)]

@@ -6,11 +6,10 @@ import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Phase
-from adaptive_scheduler.core.wire.messages import ChangeMaxJobs
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.start import change_run
 from adaptive_scheduler.runs.task_run import TaskRun
@@ -77,9 +76,7 @@ def _change_pool(folder: RunFolder, name: str, n: int) -> int:
 
 def _change_limit(folder: RunFolder, n: int) -> int:
     """Write it for the managers to come, and tell the one that runs."""
-    config = read_config(folder)
-    limits = msgspec.structs.replace(config.limits, max_jobs=n)
-    write_config(folder, msgspec.structs.replace(config, limits=limits))
+    before = read_config(folder).limits.max_jobs
     with ManagerClient(folder) as client:
-        client.change(lambda: client.ask(ChangeMaxJobs(n)), lambda: None)
-    return config.limits.max_jobs
+        client.limit_jobs(n)
+    return before

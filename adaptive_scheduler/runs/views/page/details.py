@@ -7,10 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.core.history.records import How, RunHistory
+from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import USER_RAISES, AdaptiveSchedulerError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile

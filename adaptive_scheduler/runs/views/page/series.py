@@ -16,7 +16,7 @@ from adaptive_scheduler.runs.views.page.model import has_started
 MOST = 240
 #: Seconds between two samples at first.
 FIRST_STEP = 2.0
-#: One sample: time, cores held, cores in use, rate.
+#: One sample: time, cores held by jobs, those of them that compute, rate.
 Sample = tuple[float, float | None, float | None, float | None]
 
 
@@ -62,6 +62,9 @@ class SeenSeries:
 def sample(snapshot: Snapshot, shapes: Sequence[Resources]) -> Sample:
     """Return what a snapshot adds.
 
+    Of tasks, those cores compute that a task occupies; of learners, those that evaluate a point, as
+    their clients told last: not while a learner is loaded, is saved, or thinks which points are next.
+
     Parameters
     ----------
     snapshot : Snapshot
@@ -75,9 +78,10 @@ def sample(snapshot: Snapshot, shapes: Sequence[Resources]) -> Sample:
         return snapshot.time, held, used, round(snapshot.ended_per_second, 4)
     cores = shapes[0].cores if shapes else 1
     started = [job for job in snapshot.jobs if has_started(job)]
-    used = sum(job.item is not None for job in started)
+    busy = {view.job: view.busy for view in snapshot.items if view.job}
+    computing = cores * sum(busy.get(job.id, 0.0) for job in started)
     return (
-        snapshot.time, float(cores * len(started)), float(cores * used),
+        snapshot.time, float(cores * len(started)), round(computing, 2),
         round(snapshot.points_per_second, 4),
     )  # fmt: skip
 

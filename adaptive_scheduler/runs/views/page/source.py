@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
@@ -13,10 +15,11 @@ from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Item
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.errors import InputError
+from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.history_file import read_history
+from adaptive_scheduler.io.storage.journal import JournalTail
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_on_disk
@@ -24,7 +27,7 @@ from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.page.messages import Detail, DoAction
 from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.page.series import Sample, past
-from adaptive_scheduler.runs.views.page.table import RowTable, table_of, with_active
+from adaptive_scheduler.runs.views.page.table import RowTable, table_of, with_changes
 
 #: Seconds that the manager may take to answer.
 TIMEOUT = 5.0
@@ -54,6 +57,121 @@ class Source(Protocol):
         """Do what a button asks for, and return what it did."""
 
 
+def written(folder: RunFolder) -> tuple[Any, ...]:
+    """Tells whether anything was written: what a manager writes last."""
+    found = []
+    for path in (folder.database, folder.config):
+        status = os.stat(path)  # noqa: PTH116  of many calls
+        found.append((status.st_mtime_ns, status.st_size))
+    return (*found, _last_journal(folder), holder(folder.lock) is not None)
+
+
+def _last_journal(folder: RunFolder) -> tuple[str, int]:
+    """Name and size of the journal's last segment; there is none before the first manager."""
+    try:
+        with os.scandir(folder.journals) as entries:
+            return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
+    except FileNotFoundError:
+        return ("", 0)
+
+
+class TableReader:
+    """Reads all rows of a run, and then what is written of them: a row that changes is shown at once.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    interval : float
+        Seconds between two readings, at least.
+
+    Attributes
+    ----------
+    items : list of Item
+        As the disk had them when they were read last.
+    """
+
+    def __init__(self, folder: RunFolder, interval: float) -> None:
+        self.items: list[Item] = []
+        self._folder = folder
+        self._pace = Pace(interval, share=0.02, longest=30.0)
+        self._whole = Pace(interval, share=0.02, longest=30.0)
+        self._tail = JournalTail(folder)
+        self._table: RowTable | None = None
+        self._shared = ""
+        self._files: tuple[Any, ...] = ()
+        self._active: Snapshot | None = None
+
+    def hurry(self) -> None:
+        """Read at once when it is asked next."""
+        self._pace.hurry()
+        self._whole.hurry()
+
+    def table(self, snapshot: Snapshot) -> RowTable:
+        """Return all learners or tasks; the same object if nothing has changed.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            With the learners that run.
+        """
+        begun, table = time.monotonic(), self._table
+        if table is None:
+            table = self._table = self._read_all(snapshot)
+        elif self._pace.is_due(begun):
+            used = table.seconds  # to filter and sort it
+            table = self._table = self._read_on(table, snapshot)
+            self._pace.did(begun, time.monotonic() + used)
+        return table
+
+    def _read_all(self, snapshot: Snapshot) -> RowTable:
+        begun, self._files = time.monotonic(), written(self._folder)
+        with suppress(DatabaseError, OSError):  # no manager has made its folder yet
+            self._tail.go_to_end()  # before, so that nothing is missed
+        tables = read_tables(self._folder, undecoded=True)
+        self.items = row_codec.read_items(tables, self._folder)
+        self._shared, self._active = render.common_folder(self.items), snapshot
+        active = _known_better(snapshot, self.items)
+        table = table_of(self.items, active, snapshot.kind, self._shared)
+        self._whole.did(begun, time.monotonic())
+        return table
+
+    def _read_on(self, table: RowTable, snapshot: Snapshot) -> RowTable:
+        """Take in what was written since the last time; all of it only where that is not known."""
+        files, changed = written(self._folder), []
+        if files != self._files:
+            new = self._changed_items()
+            if new is None:
+                return self._read_all(snapshot) if self._whole.is_due(time.monotonic()) else table
+            self._files, changed = files, new
+        if not changed and (snapshot.kind == TASK or self._active is snapshot):
+            return table
+        shown_before = self._active.items if self._active is not None else ()
+        self._active, active = snapshot, _known_better(snapshot, self.items)
+        again = {view.id for view in shown_before} - active.keys()  # as the journal has them, now
+        again |= {item.id for item in changed}
+        rows = [self.items[n] for n in sorted(again) if n < len(self.items)]
+        return with_changes(table, rows, active, self._shared)
+
+    def _changed_items(self) -> list[Item] | None:
+        """Take in the items that were written since the last time; None if some may be missing."""
+        texts = self._tail.new_items()
+        if texts is None:
+            return None
+        try:
+            found = sorted(row_codec.decode_items(texts.values()), key=attrgetter("id"))
+        except ValueError:
+            self._tail.lose()
+            return None
+        n = len(self.items)
+        new = [item.id for item in found if item.id >= n]
+        if new != list(range(n, n + len(new))):
+            self._tail.lose()
+            return None
+        for item in found:
+            self.items[item.id : item.id + 1] = [item]
+        return found
+
+
 class RunSource:
     """A run in a folder that is seen here. Any thread may ask; the manager is asked rarely.
 
@@ -69,12 +187,10 @@ class RunSource:
         self._client = ManagerClient(folder, timeout=TIMEOUT)
         self._lock = threading.RLock()
         self._snapshots = Pace(interval, share=0.02, longest=15.0)
-        self._tables = Pace(interval, share=0.02, longest=30.0)
         self._histories = Pace(interval, share=0.02, longest=30.0)
         self._snapshot: Snapshot | None = None
-        self._items: Sequence[Item] = ()
-        self._table: RowTable | None = None
-        self._seen: dict[str, Any] = {}  # what snapshot and table were made of
+        self._rows = TableReader(folder, interval)
+        self._seen: dict[str, Any] = {}  # what snapshot and history were made of
 
     def close(self) -> None:
         """Close the connection to the manager."""
@@ -100,28 +216,12 @@ class RunSource:
         if self._client.lives():
             self._seen.pop("files", None)
             return self._client.snapshot("active")
-        files = self._files()
+        files = written(self._folder)
         if last is None or self._seen.get("files") != files:
             self._client.close()  # of a manager that has ended; the next one listens elsewhere
             last = snapshot_on_disk(self._folder, "active")
             self._seen["files"] = files
         return last
-
-    def _files(self) -> tuple[Any, ...]:
-        """Tells whether anything was written: what a manager writes last."""
-        found = []
-        for path in (self._folder.database, self._folder.config):
-            status = os.stat(path)  # noqa: PTH116  of many calls
-            found.append((status.st_mtime_ns, status.st_size))
-        return (*found, self._last_journal(), holder(self._folder.lock) is not None)
-
-    def _last_journal(self) -> tuple[str, int]:
-        """Name and size of the journal's last segment; there is none before the first manager."""
-        try:
-            with os.scandir(self._folder.journals) as entries:
-                return max(((one.name, one.stat().st_size) for one in entries), default=("", 0))
-        except FileNotFoundError:
-            return ("", 0)
 
     # -------------------------------------------------------------------- history
 
@@ -133,7 +233,7 @@ class RunSource:
 
     def _read_history(self) -> RunHistory:
         """Return what has happened; read anew now and then, and only if something was written."""
-        begun, files = time.monotonic(), self._files()
+        begun, files = time.monotonic(), written(self._folder)
         if "history" not in self._seen or (
             self._seen["told"] != files and self._histories.is_due(begun)
         ):
@@ -147,27 +247,7 @@ class RunSource:
     def table(self) -> RowTable:
         """Return all learners or tasks, as the disk has them, and the manager those that run."""
         with self._lock:
-            snapshot = self.snapshot()
-            begun = time.monotonic()
-            if self._table is None or self._tables.is_due(begun):
-                self._table = self._read_table(snapshot)
-                self._tables.did(begun, time.monotonic())
-            return self._table
-
-    def _read_table(self, snapshot: Snapshot) -> RowTable:
-        active = {view.id: view for view in snapshot.items}
-        files = self._files()
-        if self._table is None or self._seen.get("rows") != files:
-            tables = read_tables(self._folder, undecoded=True)
-            self._items = row_codec.read_items(tables, self._folder)
-            self._seen["rows"] = files
-            self._seen["folder"] = render.common_folder(self._items)
-            self._seen["active"] = snapshot
-            return table_of(self._items, active, snapshot.kind, self._seen["folder"])
-        if snapshot.kind == TASK or self._seen.get("active") is snapshot:
-            return self._table
-        self._seen["active"] = snapshot
-        return with_active(self._table, active, self._seen["folder"])
+            return self._rows.table(self.snapshot())
 
     # --------------------------------------------------------------------- detail
 
@@ -177,9 +257,9 @@ class RunSource:
 
         with self._lock:
             snapshot = self.snapshot()
-            if not self._items or self._table is None:
+            if not self._rows.items:
                 self.table()
-            if not 0 <= item < len(self._items):
+            if not 0 <= item < len(self._rows.items):
                 raise InputError(f"There is no {snapshot.kind} {item} in this run.")
             view = next((one for one in snapshot.items if one.id == item), None)
             if snapshot.kind == TASK:
@@ -193,7 +273,7 @@ class RunSource:
             )
 
     def _view(self, item: int, view: ItemView | None) -> Item | ItemView:
-        return view if view is not None else self._items[item]
+        return view if view is not None else self._rows.items[item]
 
     def carry_out(self, asked: DoAction) -> str:
         """Do what a button asks for; what comes of it is read at once."""
@@ -202,5 +282,16 @@ class RunSource:
         text = carry_out(self._folder, asked)
         with self._lock:
             self._snapshots.hurry()
-            self._tables.hurry()
+            self._rows.hurry()
         return text
+
+
+def _known_better(snapshot: Snapshot, items: Sequence[Item]) -> dict[int, ItemView]:
+    """Learners of which the manager has told more than the journal: none that has changed since."""
+    if snapshot.kind == TASK:
+        return {}
+    return {
+        view.id: view
+        for view in snapshot.items
+        if view.id < len(items) and items[view.id].changed <= snapshot.time
+    }

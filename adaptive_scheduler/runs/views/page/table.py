@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -42,11 +43,17 @@ class RowTable:
     columns : list of Column
     records : sequence of tuple
         In the order of their ids.
+
+    Attributes
+    ----------
+    seconds : float
+        That it took to filter and sort it, in all.
     """
 
     def __init__(self, columns: list[Column], records: Sequence[Record]) -> None:
         self.columns = columns
         self.records = records
+        self.seconds = 0.0
         self._orders: dict[tuple[str, str, str], Sequence[Record]] = {}
 
     def page(self, query: ShowRows) -> RowsPage:
@@ -65,7 +72,9 @@ class RowTable:
         if key not in self._orders:
             while len(self._orders) >= _KEPT:
                 self._orders.pop(next(iter(self._orders)))
+            begun = time.monotonic()
             self._orders[key] = self._sorted(self._matching(query.phase, query.search), query.sort)
+            self.seconds += time.monotonic() - begun
         return self._orders[key]
 
     def _matching(self, phase: str, search: str) -> Sequence[Record]:
@@ -156,12 +165,27 @@ def table_of(
     )
 
 
-def with_active(table: RowTable, active: Mapping[int, ItemView], folder: str) -> RowTable:
-    """Return the table with what is known anew of some learners."""
+def with_changes(
+    table: RowTable, changed: Sequence[Item], active: Mapping[int, ItemView], folder: str
+) -> RowTable:
+    """Return the table with what is known anew.
+
+    Parameters
+    ----------
+    table : RowTable
+    changed : sequence of Item
+        Rows that were written, in the order of their ids; new ones follow those that there are.
+    active : mapping of int to ItemView
+        What the manager knows of learners that run or have failed.
+    folder : str
+        See `table_of`.
+    """
     records = list(table.records)
+    for item in changed:
+        record = task_record(item) if item.kind == TASK else learner_record(item, folder)
+        records[item.id : item.id + 1] = [record]
     for number, view in active.items():
-        if number < len(records):
-            records[number] = learner_record(view, folder)
+        records[number] = learner_record(view, folder)
     return RowTable(table.columns, records)
 
 

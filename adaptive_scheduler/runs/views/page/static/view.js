@@ -183,13 +183,14 @@ class View {
     if (this.charts.hidden) return;
     const known = series.cores_used.some((value) => value !== null);
     const lines = [{ label: "held by jobs", values: series.cores_held, color: "--as-gray", fill: true }];
-    if (known) lines.push({ label: "in use", values: series.cores_used, color: "--as-blue" });
+    if (known) lines.push({ label: "computing", values: series.cores_used, color: "--as-blue" });
     this.cores.show(this.root, { time: series.time, lines });
-    setText(this.rateTitle, summary.rate_unit);
+    setText(this.coresTitle, known ? "Cores held by jobs, and computing" : "Cores held by jobs");
+    setText(this.rateTitle, summary.kind === "task" ? "Tasks ended per second" : "Points per second");
     this.rate.show(this.root, { time: series.time, lines: [{ label: summary.rate_unit, values: series.rate, color: "--as-green", fill: true }] });
     const last = series.time.length - 1;
     this.coresBox.setAttribute("role", "img");
-    this.coresBox.setAttribute("aria-label", `Cores over time; last: ${short(series.cores_held[last])} held, ${short(series.cores_used[last])} in use`);
+    this.coresBox.setAttribute("aria-label", `Cores over time; last: ${short(series.cores_held[last])} held, ${short(series.cores_used[last])} computing`);
     this.rateBox.setAttribute("role", "img");
     this.rateBox.setAttribute("aria-label", `Rate over time; last: ${short(series.rate[last])} ${summary.rate_unit}`);
   }

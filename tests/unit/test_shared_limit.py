@@ -1,0 +1,93 @@
+"""A limit of jobs that several runs share: never exceeded, fair, and nothing lies idle."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from adaptive_scheduler.runs.compat.learners.shares import Share, fair_parts, next_limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "wants", "parts"),
+    [
+        (6, [9, 9, 9], [2, 2, 2]),
+        (6, [1, 9, 9], [1, 3, 2]),
+        (6, [1, 1, 1], [1, 1, 1]),
+        (2, [5, 5, 5], [1, 1, 0]),
+        (3, [0, 5], [0, 3]),
+        (5, [], []),
+    ],
+)
+def test_parts_are_equal_up_to_what_each_wants(
+    limit: int, wants: list[int], parts: list[int]
+) -> None:
+    assert fair_parts(limit, [Share(one) for one in wants]) == parts
+
+
+def test_those_that_were_started_come_before_those_that_were_not() -> None:
+    assert fair_parts(1, [Share(5), Share(5, granted=1, has=1)]) == [0, 1]
+
+
+def test_what_is_taken_from_one_is_given_a_round_later() -> None:
+    first = [Share(4, granted=4, has=4), Share(4)]
+    assert next_limits(4, first) == [2, 0]
+    assert next_limits(4, [Share(4, 2, 4), Share(4)]) == [2, 0]  # its jobs are still there
+    assert next_limits(4, [Share(4, 2, 3), Share(4)]) == [2, 1]
+    assert next_limits(4, [Share(4, 2, 2), Share(4, 1, 1)]) == [2, 2]
+    assert next_limits(4, [Share(0, 2, 1), Share(4, 2, 2)]) == [
+        2,
+        3,
+    ]  # it has ended, and one job is left
+
+
+@dataclass
+class Run:
+    """A run as bad as it may be: it fills its limit at once, and lets jobs go when it likes."""
+
+    own: int
+    left: int
+    granted: int = 0
+    has: int = 0
+
+    def live(self, rng: random.Random) -> None:
+        self.has = max(self.has, min(self.granted, self.left))
+        if self.has and rng.random() < 0.5:  # a learner ends
+            self.left -= 1
+            self.has -= self.has > min(self.granted, self.left)
+
+    def share(self) -> Share:
+        return Share(min(self.own, self.left), self.granted, self.has)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_all_together_never_have_more_and_all_of_it_is_used(seed: int) -> None:
+    rng = random.Random(seed)
+    limit = rng.randint(1, 9)
+    runs = [Run(rng.randint(1, 9), rng.randint(1, 30)) for _ in range(rng.randint(1, 5))]
+    for _ in range(2000):
+        for run, n in zip(runs, next_limits(limit, [one.share() for one in runs]), strict=True):
+            if rng.random() < 0.8:  # a manager may not answer
+                run.granted = n
+        for run in runs:
+            run.live(rng)
+        assert sum(run.has for run in runs) <= limit
+        if not any(run.left for run in runs):
+            break
+    assert all(run.left == 0 for run in runs)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_what_nobody_changes_comes_to_rest_at_fair_parts(seed: int) -> None:
+    rng = random.Random(seed)
+    limit = rng.randint(2, 12)
+    runs = [Run(rng.randint(1, 9), 10**6) for _ in range(rng.randint(1, limit))]
+    for _ in range(20):
+        limits = next_limits(limit, [one.share() for one in runs])
+        for run, n in zip(runs, limits, strict=True):
+            run.granted = run.has = n
+    expected = fair_parts(limit, [one.share() for one in runs])
+    assert [run.granted for run in runs] == expected
+    assert sum(expected) == min(limit, sum(run.own for run in runs))

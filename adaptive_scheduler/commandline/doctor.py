@@ -82,7 +82,9 @@ def doctor(
         str | None,
         typer.Option(help="The network interface, or address, where the manager would listen."),
     ] = None,
-    ports: Annotated[str | None, typer.Option(help="Its ports, e.g. 50000-50100.")] = None,
+    ports: Annotated[
+        str | None, typer.Option(help="Ports on which the manager would listen, e.g. 50000-50100.")
+    ] = None,
     as_json: AsJson = False,
     *,
     scheduler: dict[str, Any],

@@ -22,7 +22,9 @@ from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.io.transport.whereabouts import InFolder
 from adaptive_scheduler.runs.driver import start_run
 from adaptive_scheduler.runs.driver.task_table import Specs, read_results, read_rows, task_table
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sites.site import CallPlace
+from adaptive_scheduler.runs.views.status import RunSnapshot
 from adaptive_scheduler.schedulers.base import Scheduler
 
 
@@ -82,6 +84,13 @@ class LocalSite:
     def close(self) -> None:
         """Close the files that were read."""
         self._specs.close()
+
+    # ------------------------------------------------------------------- how it stands
+
+    def snapshot(self) -> RunSnapshot:
+        """Ask the manager, or read it."""
+        with ManagerClient(self.folder) as client:
+            return client.snapshot("active")
 
     def adapted(self, scheduler: Scheduler) -> Scheduler:
         """It is as it must be."""

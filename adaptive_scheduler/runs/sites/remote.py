@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -29,7 +29,11 @@ from adaptive_scheduler.io.ssh.far_place import FarPlace
 from adaptive_scheduler.io.ssh.far_session import FarSession, LostConnectionError
 from adaptive_scheduler.runs.sites.far_end import FarHello, own_python, own_version
 from adaptive_scheduler.runs.sites.site import CallPlace
+from adaptive_scheduler.runs.views.status import RunSnapshot
 from adaptive_scheduler.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.sites.remote_view import RemoteViews
 
 FAR_END = "adaptive_scheduler.runs.sites.far_end"
 #: Bytes of a file that one message carries.
@@ -153,6 +157,18 @@ class RemoteSite:
         """End ssh; what was started there goes on."""
         self._link.close()
         self._manager.close()
+
+    # ------------------------------------------------------------------- how it stands
+
+    def snapshot(self) -> RunSnapshot:
+        """Ask there."""
+        return self._ask(RunSnapshot, "snapshot")
+
+    def views(self) -> RemoteViews:
+        """Return what opens views of it; what they tell is made there."""
+        from adaptive_scheduler.runs.sites.remote_view import RemoteViews  # with what draws
+
+        return RemoteViews(self._link.try_ask, may_change=True)
 
     # ------------------------------------------------------------------- its batch system
 

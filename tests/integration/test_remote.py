@@ -221,6 +221,16 @@ def test_who_attaches_has_table_futures_and_files(
     assert late.read() == "late\n"
 
 
+def test_a_run_there_is_shown_as_one_of_here(
+    executor: Executor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert executor.options(tag="shown").submit(double, 4).result(PATIENCE) == 8
+    executor.info()
+    printed = capsys.readouterr().out
+    assert "done" in printed
+    assert "Executor of" not in printed, "tables, not a line"
+
+
 def test_a_second_pool_is_of_the_same_kind(executor: Executor) -> None:
     name = executor.add_pool(jobs(), accepts=["second"])
     assert executor.options(tag="second").submit(double, 1).result(PATIENCE) == 2

@@ -85,15 +85,7 @@ def data_of(found: Collected) -> dict[str, Any]:
         "head": [*_head(report), *([("data in", folder)] if folder else [])],
         "remarks": report.remarks,
         "kind": report.run.kind,
-        "use": [
-            {
-                "part": name,
-                "label": LABELS[name],
-                "value": getattr(report.use, name),
-                "text": core_hours(getattr(report.use, name)),
-            }
-            for name in PARTS
-        ],
+        "use": _use(report),
         "held": core_hours(report.use.held),
         "waits": _waits(report),
         "ends": {str(int(how)): text for how, text in ENDS.items()} | {"-1": "goes on"},
@@ -112,6 +104,19 @@ def data_of(found: Collected) -> dict[str, Any]:
         "parameters": [[name, _setting(value)] for name, value in report.parameters.items()],
         "versions": list(report.versions.items()),
     }
+
+
+def _use(report: RunReport) -> list[dict[str, Any]]:
+    """What cores were held for, part by part."""
+    return [
+        {
+            "part": name,
+            "label": LABELS[name],
+            "value": getattr(report.use, name),
+            "text": core_hours(getattr(report.use, name)),
+        }
+        for name in PARTS
+    ]
 
 
 def _at_the_end(shown: Summary, report: RunReport) -> Summary:

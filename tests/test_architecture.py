@@ -377,7 +377,11 @@ def test_each_room_or_the_one_around_it_is_in_the_table_of_rooms() -> None:
         path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE
     }
     around = {room for room in rooms if len(room.parts) > 1 and room.parent.as_posix() in named}
-    assert {room.as_posix() for room in rooms - around} - named - {"core", "io", "client/tasks"} == set()
+    assert {room.as_posix() for room in rooms - around} - named - {
+        "core",
+        "io",
+        "client/tasks",
+    } == set()
 
 
 def test_the_documented_transitions_are_those_of_the_code() -> None:

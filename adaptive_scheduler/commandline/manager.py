@@ -24,7 +24,7 @@ def manager(
         bool, typer.Option("--as-job", help="Submit it as a job of the run's batch system.")
     ] = False,
     walltime: Annotated[
-        str | None, typer.Option(help="Of that job, e.g. 7d; only with --as-job.")
+        str | None, typer.Option(help="Walltime of that job, e.g. 7d; only with --as-job.")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

@@ -66,7 +66,7 @@ def test_other_tasks_go_first() -> None:
     (text,) = in_line(rows[2], [rows[0], TaskItem(1, "", QUEUED, tag="x", priority=1.0)])
     assert text == "2 tasks go first, 1 with the same tag: the highest has priority 1, it has 0"
     assert in_line(rows[2], [rows[0], rows[2]]) == [
-        "1 task goes first: they are older, or have failed less often"
+        "1 task goes first: it is older, or has failed less often"
     ]
 
 

@@ -40,7 +40,12 @@ def web(
         ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Of 127.0.0.1. Default: a free one.", min=1, max=65535)
+        int | None,
+        typer.Option(
+            help="Port of 127.0.0.1 on which the page listens. Default: a free one.",
+            min=1,
+            max=65535,
+        ),
     ] = None,
     socket_path: Annotated[
         Path | None,

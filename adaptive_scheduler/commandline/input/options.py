@@ -77,15 +77,16 @@ class TypedOption:
 SCHEDULER_OPTIONS = (
     TypedOption("scheduler", str, "slurm, pbs, local, or one that a package adds. Default: that of "
                 "the run if it was started before, else the one that is installed here."),
-    TypedOption("cores", int, "MPI ranks, or worker processes.", least=1),
+    TypedOption("cores", int, "Cores of each job: MPI ranks, or worker processes.", least=1),
     TypedOption("nodes", int, "Nodes of each job, over which its cores are spread.", least=1),
     TypedOption("cores_per_node", int, "With --nodes, in place of --cores.", least=1),
-    TypedOption("memory", str, "On each node, e.g. 4GB."),
-    TypedOption("walltime", str, "30m, 12h, 1h30m, 12:00:00, or 2-12:00 (days-hours:minutes)."),
+    TypedOption("memory", str, "Memory on each node, e.g. 4GB."),
+    TypedOption("walltime", str, "How long each job may run: 30m, 12h, 1h30m, 12:00:00, or 2-12:00 "
+                "(days-hours:minutes)."),
     TypedOption("queue", str, "SLURM's partition, PBS's queue."),
-    TypedOption("gpus", int, "On each node.", least=1),
-    TypedOption("exclusive", bool, "Whole nodes, shared with nobody.", False),
-    TypedOption("executor_type", str, "mpi4py (default), process-pool, loky, sequential, dask or ipyparallel."),
+    TypedOption("gpus", int, "GPUs on each node.", least=1),
+    TypedOption("exclusive", bool, "Jobs have whole nodes, shared with nobody.", False),
+    TypedOption("executor_type", str, "How a job uses its cores: mpi4py (default), process-pool, loky, sequential, dask or ipyparallel."),
     TypedOption("num_threads", int, "Threads of each worker.", least=1),
     TypedOption("setup", list[str], "A line at the top of each job script, e.g. 'module load mpi'. "
                 "May be given several times."),
@@ -94,7 +95,7 @@ SCHEDULER_OPTIONS = (
     TypedOption("extra_env_vars", list[str], "An environment variable of the jobs, KEY=VALUE. "
                 "May be given several times."),
     TypedOption("python_executable", str, "The jobs' Python. Default: the one that runs this."),
-    TypedOption("mpiexec_executable", str, "Starts MPI, e.g. 'srun --mpi=pmi2'."),
+    TypedOption("mpiexec_executable", str, "What starts MPI, e.g. 'srun --mpi=pmi2'."),
     TypedOption("log_folder", str, "Where the jobs' output goes. Default: logs in the run's folder."),
     TypedOption("max_cores", int, "Only with --scheduler local: cores that all jobs share. Default: "
                 "those of this machine.", least=1),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _OF_POOLS = ("memory", "walltime", "queue", "gpus", "exclusive", "setup", "extra_scheduler",
              "extra_env_vars")  # fmt: skip
 POOL_OPTIONS = (
-    TypedOption("cores", int, "Cores for tasks.", least=1),
+    TypedOption("cores", int, "Cores for tasks of each job.", least=1),
     *(option for option in SCHEDULER_OPTIONS if option.name in _OF_POOLS),
 )
 SETTINGS = (

@@ -27,6 +27,7 @@ from adaptive_scheduler.errors import InputError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.commandline.input.search_file import SearchFile
+    from adaptive_scheduler.core.searches.flow import Flow
     from adaptive_scheduler.core.tasks.resources import TaskResources
     from adaptive_scheduler.optimizers.learner import OptimizerLearner
     from adaptive_scheduler.runs.driver.executor import Executor
@@ -136,9 +137,7 @@ def _run(
     if isinstance(where, Here):
         _refuse_too_large(where, resources)
     home = Path(folder) if folder else names.output / ".adaptive-scheduler" / names.search
-    how = (
-        f"{flow.max_tasks} tasks by {file.method}, {flow.initial} at once, then {flow.concurrency}"
-    )
+    how = _how(flow, file.method)
     print_line(f"{would(dry_run)}search start: {how}; output in {names.output}, run in {home}")
     if dry_run:
         _print_for_programs(home, names.output, flow.max_tasks)
@@ -165,6 +164,10 @@ def _settings(file: SearchFile, resources: TaskResources) -> dict[str, Any]:
     found = {"resources": resources, "retries": file.retries, "timeout": file.timeout}
     Settings().with_options({key: one for key, one in found.items() if one is not None})
     return found
+
+
+def _how(flow: Flow, method: str) -> str:
+    return f"{flow.max_tasks} tasks by {method}, {flow.initial} at once, then {flow.concurrency}"
 
 
 def _print_for_programs(

@@ -99,7 +99,7 @@ def goes_first(row: Item, rows: Iterable[Ranked]) -> Iterator[Found]:
     why = (
         f"the highest has priority {best:g}, it has {row.priority:g}"
         if best > row.priority
-        else "they are older, or have failed less often"
+        else f"{'it is older, or has' if len(first) == 1 else 'they are older, or have'} failed less often"
     )
     tag = row.tag if isinstance(row, TaskItem) else ""
     same = sum(getattr(one, "tag", "") == tag for one in first)  # of a learner none

@@ -100,14 +100,15 @@ class PointRunner(adaptive.AsyncRunner):  # type: ignore[misc]
         self._is_held_back = False
         self._last_return = time.monotonic()
         self._n_known = adaptive_private.npoints(learner)  # and those that came since are n_new
-        super().__init__(
-            learner,
-            has_all if goal is None and is_ranking(learner) else goal,
-            executor=_NoPool(),
-            log=self.options.log,
-            retries=self.options.retries,
-            raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
-        )
+        with adaptive_private.without_foreign_pools():
+            super().__init__(
+                learner,
+                has_all if goal is None and is_ranking(learner) else goal,
+                executor=_NoPool(),
+                log=self.options.log,
+                retries=self.options.retries,
+                raise_if_retries_exceeded=self.options.raise_if_retries_exceeded,
+            )
         self._refits = Refits(learner, self.options.fit, self._wake)
         self.evaluator = make_evaluator(self.ioloop, self._wake)
 

@@ -196,3 +196,26 @@ def test_a_learner_that_needs_a_postponed_module_has_it_before_its_first_point()
         [sys.executable, "-c", BEFORE_POINTS], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == [[], ["scipy.stats"]]
+
+
+POINTS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+import adaptive
+from adaptive_scheduler.evaluation.learners.run import LearnerWork, run_learner
+before = adaptive.runner.with_distributed, adaptive.runner.with_ipyparallel
+learner = adaptive.SequenceLearner(lambda x: 2 * x, [1, 2])
+with ThreadPoolExecutor(1) as pool:
+    outcome = run_learner(LearnerWork(learner, sys.argv[1], None, pool, 1))
+imported = sorted({"distributed", "ipyparallel"} & set(sys.modules))
+after = adaptive.runner.with_distributed, adaptive.runner.with_ipyparallel
+print(json.dumps([learner.result(), imported, before, after]))
+"""
+
+
+def test_a_learner_is_run_without_the_import_of_dask_and_ipyparallel(tmp_path: Path) -> None:
+    """Both are installed here; adaptive imports them to ask whether it was given a pool of theirs."""
+    command = [sys.executable, "-c", POINTS, str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[2, 4], [], [True, True], [True, True]]

@@ -11,7 +11,8 @@ import heapq
 import importlib
 import inspect
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
@@ -25,6 +26,7 @@ from adaptive import (
     LearnerND,
     SequenceLearner,
 )
+from adaptive import runner as adaptive_runner
 from adaptive.learner.balancing_learner import dispatch
 from adaptive.learner.sequence_learner import _IgnoreFirstArgument
 
@@ -256,3 +258,23 @@ def counts_each(learner: Learner) -> bool:
     if kind is None or isinstance(learner, AverageLearner1D):
         return False
     return getattr(type(learner), "npoints", None) is getattr(kind, "npoints", None)
+
+
+#: Whether adaptive's runner may be given a pool of these packages, as it has found at its import.
+_POOLS = {name: getattr(adaptive_runner, name) for name in ("with_ipyparallel", "with_distributed")}
+
+
+@contextmanager
+def without_foreign_pools() -> Iterator[None]:
+    """Make a runner that is given no pool of dask or ipyparallel.
+
+    adaptive imports both, where they are installed, to ask whether the pool is one of theirs: a third of
+    the CPU that a short job took.
+    """
+    for name in _POOLS:
+        setattr(adaptive_runner, name, False)
+    try:
+        yield
+    finally:
+        for name, found in _POOLS.items():
+            setattr(adaptive_runner, name, found)

@@ -270,7 +270,11 @@ class RunManager(FormerMembers):
         if self._viewer.lives() and not self._ends():
             self._attach_to_living()
         else:
-            self._start(self.check if check is None else check)
+            self._is_starting = True  # to who waits for it in another thread
+            try:
+                self._start(self.check if check is None else check)
+            finally:
+                self._is_starting = False
         return self
 
     def _start(self, check: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import adaptive
 
-from adaptive_scheduler import LocalScheduler, MultiRunManager, RunManager
+from adaptive_scheduler import LocalScheduler, MultiRunManager, RunManager, start_one_by_one
 from adaptive_scheduler.errors import NoObservation
 
 
@@ -82,3 +82,17 @@ def test_a_limit_is_shared_fairly_and_what_one_does_not_need_another_has(tmp_pat
     watch.close()
     assert watch.most == 3
     assert runs["c"].max_jobs == 100  # its own limit, for another start
+
+
+def test_the_third_run_waits_for_the_second_also_while_that_is_starting(tmp_path: Path) -> None:
+    """It saw the folder of the second one before its manager was there, and gave up."""
+    runs = [gated(tmp_path, name) for name in "def"]
+    for name in "def":
+        for place in range(3):
+            (tmp_path / f"{name}{place}").touch()
+    runs[0].start()
+    together, starts = start_one_by_one(*runs, interval=0.2)
+    assert together.result(200) is None
+    assert [one.result(0) for one in starts] == [None, None]
+    assert [str(run.status()) for run in runs[:2]] == ["finished", "finished"]
+    assert runs[2].wait(120, progress=False).phases == {"done": 3}

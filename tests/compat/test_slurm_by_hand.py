@@ -11,7 +11,16 @@ from typing import Any
 import adaptive
 import pytest
 
-from adaptive_scheduler import SLURM, RunManager, SlurmExecutor, scheduler, server_support, widgets
+from adaptive_scheduler import (
+    SLURM,
+    RunManager,
+    SlurmExecutor,
+    scheduler,
+    server_support,
+    slurm_run,
+    widgets,
+)
+from adaptive_scheduler.errors import InputError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 
@@ -83,6 +92,20 @@ def test_a_script_by_hand_is_submitted_listed_and_cancelled(in_slurm: Path) -> N
     assert jobs[0] not in made.queue()
     SLURM.cancel_jobs("job")
     until(lambda: jobs[1] not in made.queue())
+
+
+def test_a_partition_that_is_not_there_is_refused_at_once(in_slurm: Path) -> None:
+    learners = [adaptive.SequenceLearner(abs, [0])]
+    with pytest.raises(
+        InputError, match=r"partition='nope' is not there\. sinfo lists normal, minute"
+    ):
+        slurm_run(learners, ["x.pickle"], partition="nope", cores_per_node=1)
+    executor = SlurmExecutor(partition=("normal", "normal,nope"), cores_per_node=(1, 1))
+    tasks = [executor.submit(abs, 1), executor.submit(len, "")]
+    with pytest.raises(InputError, match="'normal,nope' is not there"):
+        executor.finalize()
+    assert not any(task.done() for task in tasks)  # another partition, and finalize() again
+    assert list(in_slurm.iterdir()) == []
 
 
 def alone(folder: str, place: int) -> tuple[int, list[str]]:

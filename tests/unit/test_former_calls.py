@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import warnings
@@ -21,7 +22,12 @@ from adaptive_scheduler import (
 )
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.core.resources import Resources
-from adaptive_scheduler.errors import InputError, NoObservation, SchedulerError
+from adaptive_scheduler.errors import (
+    EnvironmentMismatchError,
+    InputError,
+    NoObservation,
+    SchedulerError,
+)
 from adaptive_scheduler.runs.compat.batch.node_sizes import parse_largest, too_large
 from adaptive_scheduler.runs.compat.batch.partitions import FIELD, parse_partitions
 from adaptive_scheduler.runs.compat.batch.queue_table import (
@@ -157,9 +163,14 @@ def test_attributes_have_both_names(tmp_path: Path) -> None:
         _ = made.nothing
 
 
-def test_tables_need_a_known_format(tmp_path: Path) -> None:
+def test_tables_need_a_known_format_and_what_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match="format='xls' is not known"):
         a_run(tmp_path, save_dataframe=True, dataframe_format="xls")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EnvironmentMismatchError, match="needs the package pyarrow or fastparquet"):
+        a_run(tmp_path, save_dataframe=True, dataframe_format="parquet")
     with pytest.raises(InputError, match="save_dataframe=3 must be True or False"):
         a_run(tmp_path, save_dataframe=3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from adaptive_scheduler.core.jobs.batch_jobs import CommandResult
 from adaptive_scheduler.errors import CommandMissingError, InputError, SchedulerError
@@ -62,6 +63,22 @@ def parse_partitions(answer: CommandResult) -> dict[str, int | None]:
 def default_partition() -> str:
     """Return the name of the default partition; InputError if this is no Slurm cluster."""
     return next(iter(_known()))
+
+
+def refuse_unknown(partition: Any) -> None:
+    """Raise InputError if a partition is named that sinfo does not list; not if nobody can be asked."""
+    try:
+        known = slurm_partitions(timeout=30)
+    except SchedulerError:
+        return
+    some = partition if isinstance(partition, tuple) else (partition,)
+    for one in some if known else ():
+        # several of them, at the user's choice, are one name for sbatch
+        missing = (
+            [name for name in one.split(",") if name not in known] if isinstance(one, str) else []
+        )
+        if missing:
+            raise InputError(f"partition={one!r} is not there. sinfo lists {', '.join(known)}.")
 
 
 def cores_of(partition: str) -> int:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from adaptive_scheduler.errors import InputError
-from adaptive_scheduler.runs.compat.batch.partitions import cores_of, default_partition
+from adaptive_scheduler.runs.compat.batch.partitions import (
+    cores_of,
+    default_partition,
+    refuse_unknown,
+)
 from adaptive_scheduler.runs.compat.batch.public_scheduler import PublicScheduler, public_class
 
 
@@ -37,6 +41,8 @@ def slurm_scheduler(given: Mapping[str, Any], more: Mapping[str, Any] | None) ->
     options.setdefault("partition", None)
     if options["partition"] is None:
         options["partition"] = default_partition()
+    else:
+        refuse_unknown(options["partition"])
     if "cores" in more:
         options = {
             name: value for name, value in options.items() if name not in _SPREAD or name in more

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-from adaptive_scheduler.errors import USER_RAISES
+from adaptive_scheduler.errors import USER_RAISES, EnvironmentMismatchError
 from adaptive_scheduler.runs.compat.frame_files import Format, check_format, save_dataframe
 from adaptive_scheduler.runs.load_data import import_pandas
+
+#: What pandas needs to write a format; one of them.
+NEEDED = {
+    "parquet": ("pyarrow", "fastparquet"),
+    "feather": ("pyarrow",),
+    "hdf": ("tables",),
+    "excel": ("openpyxl", "xlsxwriter"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +54,14 @@ def frame_saver(format: Format) -> SaveFrame:  # noqa: A002  the name that users
     InputError
         The format is not known.
     EnvironmentMismatchError
-        pandas is not installed.
+        pandas is not installed, or what it needs for this format.
     """
     check_format(format)
     import_pandas()
+    packages = NEEDED.get(format, ())
+    if packages and not any(importlib.util.find_spec(one) for one in packages):
+        raise EnvironmentMismatchError(
+            f"dataframe_format={format!r} needs the package {' or '.join(packages)}, here and in jobs: "
+            f"pip install {packages[0]}; or give dataframe_format='pickle'."
+        )
     return SaveFrame(format)

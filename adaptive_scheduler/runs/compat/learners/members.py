@@ -49,6 +49,8 @@ class FormerMembers(Run):
 
     _plan: CheckedRun
     _stranger: Any = None
+    #: While `start` has not returned: its folder is there, and its manager is not yet.
+    _is_starting: bool = False
     save_dataframe: bool = False
     dataframe_format: Format = "pickle"
 
@@ -88,7 +90,7 @@ class FormerMembers(Run):
     @property
     def is_started(self) -> bool:
         """Whether the run was started."""
-        return self.before_start() is None
+        return not self._is_starting and self.before_start() is None
 
     @property
     def task(self) -> RunTask | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Goal = Callable[["RunManager"], bool]
 #: asyncio keeps only weak references to tasks.
 _waiting: set[Any] = set()
+_passing = threading.Lock()
 
 
 def start_one_by_one(
@@ -94,9 +95,9 @@ def _in_threads(
     together: Future[None] = Future()
     for future, coroutine in zip(futures, coroutines, strict=True):
         threading.Thread(target=_run, args=(future, coroutine), daemon=True).start()
-    if futures:
-        futures[-1].add_done_callback(lambda last: _pass_on(last, together))
-    else:
+    for future in futures:
+        future.add_done_callback(lambda _: _pass_on(futures, together))
+    if not futures:
         together.set_result(None)
     return together, futures
 
@@ -111,9 +112,14 @@ def _run(future: Future[None], coroutine: Coroutine[Any, Any, None]) -> None:
         future.set_result(None)
 
 
-def _pass_on(done: Future[None], together: Future[None]) -> None:
-    error = done.exception()
-    if error is None:
-        together.set_result(None)
-    else:
-        together.set_exception(error)
+def _pass_on(futures: list[Future[None]], together: Future[None]) -> None:
+    """End what stands for all: with the first error, or when all have ended."""
+    with _passing:
+        if together.done():
+            return
+        errors = [one.exception() for one in futures if one.done()]
+        error = next((one for one in errors if one is not None), None)
+        if error is not None:
+            together.set_exception(error)
+        elif len(errors) == len(futures):
+            together.set_result(None)

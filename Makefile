@@ -110,7 +110,7 @@ test-newest: .venv/installed-dev
 
 test-oldest: .venv/installed-dev .venv-lock/installed
 	$(PYTHON) -m venv --clear .venv-oldest
-	$(UV) --resolution lowest-direct --extra mpi --extra notebook --extra dataframe --extra loky --extra dask --extra ipyparallel --extra plot --extra skopt --extra optuna --extra rank pyproject.toml --output-file .venv-oldest/oldest.txt
+	$(UV) --resolution lowest-direct --extra mpi --extra notebook --extra dataframe --extra loky --extra dask --extra ipyparallel --extra plot --extra skopt --extra optuna --extra rank --extra web --extra docs pyproject.toml --output-file .venv-oldest/oldest.txt
 	$(BIN)/python -m tests.requirements tools > .venv-oldest/tools.txt
 	.venv-oldest/bin/python $(PIP_INSTALL) --requirement .venv-oldest/oldest.txt --requirement .venv-oldest/tools.txt
 	.venv-oldest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .

@@ -205,22 +205,22 @@ def _ignore(_: str) -> None:
 def _print_findings(found: list[Finding]) -> None:
     for one in found:
         mark = Text(one.level.ljust(_WIDTH + 1), _STYLES[one.level])
-        _print_indented(Text.assemble(mark, f"{one.what}: {in_option_names(one.found)}"))
+        _print_beside(mark, Text(f"{one.what}: {in_option_names(one.found)}"))
         if one.remedy:
-            _print_indented(Text(f"{' ' * (_WIDTH + 1)}-> {in_option_names(one.remedy)}", "yellow"))
+            remedy = Text(f"-> {in_option_names(one.remedy)}", "yellow")
+            _print_beside(Text(" " * len(mark)), remedy)
     print_line(_summary(found))
 
 
-def _print_indented(text: Text) -> None:
-    """Print a line; a terminal shows what does not fit below its beginning, a file has it on one line."""
+def _print_beside(mark: Text, text: Text) -> None:
+    """Print a text in the columns right of its mark; a file has it on one line."""
     if not console.is_terminal:
-        console.print(text, soft_wrap=True)
+        console.print(mark + text, soft_wrap=True)
         return
-    indent = _WIDTH + 1
-    first, *more = text.wrap(console, max(console.width - indent, 20))
-    console.print(first)
+    first, *more = text.wrap(console, max(console.width - len(mark), 20))
+    console.print(mark + first)
     for line in more:
-        console.print(Text(" " * indent) + line)
+        console.print(Text(" " * len(mark)) + line)
 
 
 def _summary(found: list[Finding]) -> str:

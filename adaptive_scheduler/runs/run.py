@@ -331,7 +331,8 @@ class Run:
             Time between two updates.
         """
         self._must_have_started()
-        notebook.show(self.folder, self.snapshot, seconds(interval, "interval"))
+        every = seconds(interval, "interval")
+        notebook.show(lambda: notebook.local_views(self.folder, every), self.snapshot, every)
 
     def wait(self, timeout: TimeLike | None = None, progress: bool = True) -> RunSnapshot:
         """Wait until every learner has ended and no job is left.

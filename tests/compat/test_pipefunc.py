@@ -18,21 +18,18 @@ from tests.install.test_wheel import RETRIES, ROOT, run
 VERSION = "0.93.2"
 #: With it what it needs; everything else is that of this environment.
 PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0", "xarray==2026.9.0")
-#: Its tests that use adaptive_scheduler.
-FILES = ("map/test_adaptive_slurm_executor.py", "map/test_adaptive_scheduler.py", "test_helpers.py")
-#: The same pipeline in other ways of pipefunc: ten jobs each, which take ten seconds on two free cores, and
-#: a minute on busy ones. `test_pipeline_no_resources[True-False]` stays, and runs ten such jobs too.
-LEFT_OUT = (
-    "test_adaptive_slurm_executor[eager-True-False]",
-    "test_adaptive_slurm_executor[generation-True-False]",
-    "test_adaptive_slurm_executor[generation-False-False]",
-    "test_adaptive_slurm_executor[eager-False-False]",
-    "test_pipeline_no_resources[False-False]",
-    "test_with_nested_pipefunc[False-map]",
-    "test_with_nested_pipefunc[False-element]",
+#: Its tests that use adaptive_scheduler; nine of them run jobs: a minute on two free cores, four on busy ones.
+FILES = (
+    "map/test_adaptive_slurm_executor.py",
+    "map/test_adaptive_scheduler.py",
+    "test_helpers.py",
+    "test_utils.py",
+    "integration/map/test_error_handling_potential_issues.py",
 )
+#: That pass with adaptive-scheduler 2.17.2 (docs/migrating.md has the table).
+PASS_THERE = 102
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2000)]
 
 
 def link(source: str, target: str) -> None:
@@ -92,10 +89,8 @@ def test_a_pipeline_runs_in_jobs(python: Path, in_slurm: Path) -> None:
 
 def test_its_tests_of_slurm_pass(python: Path, its_tests: Path, in_slurm: Path) -> None:
     del in_slurm
-    first = f"tests/{FILES[0]}::"
-    chosen = [f"--deselect={first}{name}" for name in LEFT_OUT]
-    found = results(python, its_tests, *(f"tests/{name}" for name in FILES), *chosen, seconds=900)
-    assert found["passed"] >= 60
+    found = results(python, its_tests, *(f"tests/{name}" for name in FILES), seconds=1200)
+    assert found["passed"] >= PASS_THERE
     assert "failed" not in found
 
 

@@ -32,13 +32,13 @@ def square(x: float) -> float:
     return x**2
 
 
-def run_of(folder: Path, options: list[dict[str, Any]], **more: Any) -> EngineHere:
-    """A run with a learner for each request."""
+def run_of(folder: Path, options: list[dict[str, Any]], setup: str = "", **more: Any) -> EngineHere:
+    """A run with a learner for each request; `setup` comes first in each job's script."""
     names = {name: None for one in options for name in one}
     each = {name: tuple(one.get(name) for one in options) for name in names}
     if "extra_scheduler" in each:
         each["extra_scheduler"] = tuple(one or [] for one in each["extra_scheduler"])
-    scheduler = SLURM(cores=(1,) * len(options), executor_type="process-pool", **each)
+    scheduler = SLURM(cores=(1,) * len(options), executor_type="process-pool", setup=setup, **each)
     learners = [adaptive.Learner1D(square, (-1, 1)) for _ in options]
     run = RunManager(
         scheduler, learners, [folder / "data" / str(n) for n in range(len(options))],

@@ -156,6 +156,14 @@ def test_a_folder_that_is_full_or_read_only(
     assert "/mnt" in said.fault(fault)["found"]
 
 
+def test_a_folder_that_cannot_be_made(machine: Machine) -> None:
+    (machine.folder / "file").write_text("")
+    said = machine.doctor(*HERE, "--folder", "file/study")
+    found = said.fault("folder-unwritable")
+    assert "file/study on " in found["found"]
+    assert "Not a directory" in found["found"]
+
+
 def test_a_folder_of_another_user(machine: Machine) -> None:
     """As a user who may not write there: root may write everywhere."""
     need_root()

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from adaptive_scheduler import Executor
 from adaptive_scheduler.core.jobs import submit_policy
+from adaptive_scheduler.runs.driver import start_run, stuck
+from adaptive_scheduler.scheduler import SLURM
 from tests.clusters import accounts, remains
 from tests.clusters.slurm import DAEMON_PATH, PrivateSlurm
-from tests.faces.queues import blocker, run_of, says, until
+from tests.faces.queues import PATIENCE, blocker, run_of, says, until
 
 pytestmark = [pytest.mark.slurm]
 
@@ -102,3 +105,44 @@ def test_a_qos_takes_no_more_jobs_or_may_not_be_used(cluster: PrivateSlurm, tmp_
         found = says(refused.run, 0, "run held")
         assert "Invalid qos specification" in found.text
         assert "resume()" in found.reasons[0].remedy
+
+
+def test_a_driver_tells_once_of_a_limit_and_of_a_hold(
+    cluster: PrivateSlurm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its results would be waited for without a word."""
+    monkeypatch.setattr(start_run, "WATCH", 0.1)
+    monkeypatch.setattr(start_run, "HELD_LOOKS", 2)
+    monkeypatch.setattr(stuck, "PATIENCE", 1.0)
+    first = blocker(cluster, "--qos=jobs")
+    until(lambda: "RUNNING" in cluster.run("squeue", "--format=%T").stdout)
+    told = ""
+
+    def says_on_stderr(words: str) -> bool:
+        nonlocal told
+        told += capsys.readouterr().err
+        return words in told
+
+    scheduler = SLURM(cores=1, extra_scheduler=["--qos=jobs"])
+    with Executor(scheduler, tmp_path / "run", interval=1, idle=1) as executor:
+        task = executor.submit(pow, 2, 5)
+        try:
+            until(lambda: says_on_stderr("(QOSMaxJobsPerUserLimit): wait until jobs of yours"))
+            until(lambda: task.explain().cause == "queue limit")
+            (job,) = executor._book.keeper._viewer.snapshot("none").jobs
+            cluster.scontrol("hold", job.id)
+            until(
+                lambda: says_on_stderr(
+                    "held by a person (JobHeldAdmin): it is held: 'scontrol release'"
+                )
+            )
+            until(lambda: task.explain().cause == "job held")
+            assert told.count("QOSMaxJobsPerUserLimit") == 1
+            cluster.scontrol("release", job.id)
+        finally:
+            cluster.run("scancel", first)
+        assert task.result(PATIENCE) == 32
+    assert told.count("JobHeldAdmin") == 1

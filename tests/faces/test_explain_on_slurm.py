@@ -127,3 +127,21 @@ def test_no_job_because_slurm_takes_no_more_or_is_away(
             assert "the batch system does not answer: squeue" in away.text
         finally:
             cluster.start_controller()
+
+
+def test_a_node_that_kills_jobs_is_avoided(cluster: PrivateSlurm, tmp_path: Path) -> None:
+    cluster.scontrol("update", "NodeName=n1", "State=DRAIN", "Reason=test")
+    try:
+        here = run_of(tmp_path, [{}] * 6, setup="[ $SLURMD_NODENAME != n1 ] || exit 3")
+        with here.serving():
+            run = here.run
+            until(lambda: run.snapshot("none").phases.get("running") == 4)  # all of n2
+            cluster.scontrol("update", "NodeName=n1", "State=RESUME")
+            waiting = next(one for one in run if one.status == "queued")
+            avoided = until(
+                lambda: [one for one in waiting.explain().reasons if one.cause == "nodes avoided"]
+            )
+            assert avoided[0].text == "nodes are avoided that killed earlier jobs: n1"
+            assert "excluded nodes: n1" in run.snapshot("none").notes
+    finally:
+        cluster.run("scontrol", "update", "NodeName=n1", "State=RESUME", check=False)

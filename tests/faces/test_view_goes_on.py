@@ -19,6 +19,7 @@ import zmq
 
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.runs.views.page import session
+from adaptive_scheduler.runs.views.page.session import LocalViews
 from adaptive_scheduler.runs.views.widget import Watcher
 from adaptive_scheduler.server_support import RunManager
 from tests.integration.accidents import Accidents, until
@@ -125,14 +126,15 @@ def test_a_view_reaches_what_is_true_each_time(
     rng = random.Random(SEED)
     run.start()
     front = LossyFront(rng)
-    watcher = Watcher(run.folder, 0.2, front, may_change=True)
+    views = LocalViews(run.folder, 0.2, may_change=True)
+    watcher = Watcher(views, 0.2, front)
     for pace in (
-        watcher._source._snapshots,
-        watcher._source._rows._pace,
-        watcher._source._rows._whole,
+        views.source._snapshots,
+        views.source._rows._pace,
+        views.source._rows._whole,
     ):
         pace._longest = 1.0
-    faults = Faults(watcher._source, rng)
+    faults = Faults(views.source, rng)
     for view in "ab":
         watcher.put(view, {"type": "hello"})
         watcher.put(view, {"type": "rows", "request": 1})

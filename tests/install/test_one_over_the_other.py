@@ -27,7 +27,7 @@ FORMER = "aec738ea"
 def build(source: Path, folder: Path) -> Path:
     """The wheel of a source folder."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], folder, 400)
+    run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source], source, 400)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -109,10 +109,10 @@ def files_in(wheel: Path) -> set[str]:
 
 
 def installed(environment: Path) -> list[str]:
+    """The distributions of either name, as pip lists them, their names normalised."""
     lines = pip(environment, "list", "--format=freeze").splitlines()
-    return [
-        line for line in lines if line.lower().replace("_", "-").startswith("adaptive-scheduler")
-    ]
+    names = [line.lower().replace("_", "-") for line in lines]
+    return [name for name in names if name.startswith("adaptive-scheduler")]
 
 
 def imported(environment: Path) -> str:

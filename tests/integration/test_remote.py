@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shlex
@@ -198,7 +199,9 @@ def test_large_inputs_survive_a_connection_that_breaks(
     assert future.read().split()[0] == hashlib.sha256(data).hexdigest()
 
 
-def test_who_attaches_has_table_futures_and_files(executor: Executor, sshd: PrivateSshd) -> None:
+def test_who_attaches_has_table_futures_and_files(
+    executor: Executor, sshd: PrivateSshd, tmp_path: Path
+) -> None:
     """By the name of the home folder there, and with the Python of the run."""
     future = executor.options(tag="seen").submit(double, 21)
     assert future.result(PATIENCE) == 42
@@ -208,11 +211,24 @@ def test_who_attaches_has_table_futures_and_files(executor: Executor, sshd: Priv
     assert other.folder.home == sshd.home / SHARED
     (same,) = [one for one in other.futures if one.task == future.task]
     assert (same.result(PATIENCE), same.args) == (42, (21,))
+    assert same.explain().cause == other.explain(same.task or 0).cause == "done"
+    report = json.loads(other.report(tmp_path / "report.json").read_text())
+    assert report["schema_version"] == 1
     assert "tasks have not ended" in repr(other)
     late = other.submit(Command("echo {x}"), x="late")
     assert late.result(PATIENCE) == 0
     other.shutdown()
     assert late.read() == "late\n"
+
+
+def test_a_run_there_is_shown_as_one_of_here(
+    executor: Executor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert executor.options(tag="shown").submit(double, 4).result(PATIENCE) == 8
+    executor.info()
+    printed = capsys.readouterr().out
+    assert "done" in printed
+    assert "Executor of" not in printed, "tables, not a line"
 
 
 def test_a_second_pool_is_of_the_same_kind(executor: Executor) -> None:

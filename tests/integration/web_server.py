@@ -81,6 +81,14 @@ class WebServer:
                 return self.token
         raise AssertionError("".join(self.printed))
 
+    def line_with(self, words: str) -> str:
+        """Wait for a line with these words that was not read yet."""
+        while (line := self._lines.get(timeout=PATIENCE)) != "":
+            self.printed.append(line)
+            if words in line:
+                return line
+        raise AssertionError("".join(self.printed))
+
     def enter(self) -> str:
         """Open the link; returns the cookie."""
         answer = get(self.port, f"{self.path}?token={self.token}")

@@ -61,7 +61,7 @@ OF_TASKS: list[tuple[str, Any, Any]] = [
     *((name, value, usual) for name, value, usual in OF_RUNS
       if name not in ("db_fname", "move_old_logs_to", "cleanup_first", "quiet")),
     ("dataframe_format", "csv", "pickle"),
-    ("executor_type", ("process-pool", "loky"), ("process-pool", "process-pool")),
+    ("executor_type", ("process-pool", "loky"), ("process-pool", "sequential")),
     ("extra_run_manager_kwargs", {"goal": 1}, None),
     ("goal", 10, None),
     ("log_interval", 10, 300),
@@ -111,7 +111,7 @@ def test_it_says_so_once_and_not_by_default(
 def test_every_one_of_them_is_tried_here() -> None:
     assert {one[0] for one in OF_RUNS} == accepted.USUAL.keys() - accepted.KEPT
     asks_for_nothing = {"check_goal_on_start", "cleanup_first", "overwrite_db", "quiet"}
-    tried = {one[0] for one in OF_TASKS} - {"runner_kwargs"}
+    tried = {one[0] for one in OF_TASKS} - {"runner_kwargs", "executor_type"}
     assert tried == slurm_executor._IGNORED.keys() - asks_for_nothing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import pickle
 import threading
+import time
 from concurrent.futures import InvalidStateError
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from adaptive_scheduler.core.jobs.batch_jobs import QueueCause
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import NO_RETRIES, RetryPolicy
 from adaptive_scheduler.core.wire.messages import Ok, Picture, Reply, Request
-from adaptive_scheduler.core.wire.snapshot import Snapshot
+from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.core.wire.tasks import (
     Collect,
     Fetch,
@@ -31,9 +33,10 @@ from adaptive_scheduler.core.wire.tasks import (
 )
 from adaptive_scheduler.errors import InputError, RequestRefusedError, TaskError, UnpicklableError
 from adaptive_scheduler.executors.worker import describe
-from adaptive_scheduler.runs.driver import driver, start_run
+from adaptive_scheduler.runs.driver import driver, start_run, stuck
 from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.encoding import decode_value
+from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.outbox import Outbox
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
@@ -386,8 +389,55 @@ HELD = Snapshot("", "", time=0.0, notes=["held: sbatch says no. Mend it, then re
 LONE = Snapshot("", "", time=0.0, phases={"queued": 3, "done": 2})
 
 
+def in_queue(*jobs: JobRow) -> Snapshot:
+    return Snapshot("", "", time=0.0, phases={"queued": 3}, jobs=list(jobs))
+
+
+BY_A_PERSON = JobRow("1", state="PENDING", reason="JobHeldUser", remedy="'scontrol release' it",
+                     cause=QueueCause.HELD, waiting=True)  # fmt: skip
+AT_LIMIT = JobRow(
+    "2", state="PENDING", reason="QOSMaxJobsPerUserLimit", cause=QueueCause.LIMIT, waiting=True
+)
+RUNS = JobRow("3", state="RUNNING")
+FOR_RESOURCES = JobRow(
+    "4", state="PENDING", reason="Resources", cause=QueueCause.RESOURCES, waiting=True
+)
+
+
+def test_jobs_that_will_not_start_are_told_also_while_others_run() -> None:
+    one, two = (stuck.why_stuck(in_queue(*[BY_A_PERSON] * n, RUNS), "") for n in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert one.text == (
+        "goes on without some of its jobs. 1 job in the queue waits, held by a person (JobHeldUser): "
+        "'scontrol release' it."
+    )
+    assert "2 jobs in the queue wait" in two.text
+    assert one.key == two.key, "told once, also if their number changes"
+
+
+def test_jobs_at_a_limit_are_told_after_a_while_if_no_other_job_may_run() -> None:
+    limited = stuck.why_stuck(in_queue(AT_LIMIT), "")
+    assert limited is not None
+    assert limited.text.startswith(
+        "has no job that runs. 1 job in the queue waits at a limit of the jobs or resources that a user, an "
+        "account or a QOS may have (QOSMaxJobsPerUserLimit): wait until jobs of yours"
+    )
+    assert limited.patience == stuck.PATIENCE
+    for others in ([RUNS], [FOR_RESOURCES]):
+        assert stuck.why_stuck(in_queue(AT_LIMIT, *others), "") is None
+    over = Snapshot("", "", time=0.0, phases={"done": 3}, jobs=[AT_LIMIT, BY_A_PERSON])
+    assert stuck.why_stuck(over, "") is None
+
+
 @pytest.mark.parametrize(
-    ("snapshot", "text"), [(HELD, "is held: sbatch says no"), (LONE, "nothing runs them")]
+    ("snapshot", "text", "patience"),
+    [
+        (HELD, "is held: sbatch says no", 0.0),
+        (LONE, "nothing runs them", 0.0),
+        (in_queue(BY_A_PERSON, RUNS), "held by a person", 0.0),
+        (in_queue(AT_LIMIT), "has no job that runs", 0.05),
+    ],
 )
 def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     tmp_path: Path,
@@ -395,17 +445,19 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     capsys: pytest.CaptureFixture[str],
     snapshot: Snapshot,
     text: str,
+    patience: float,
 ) -> None:
     """Its tasks would wait for ever, and so would a `shutdown`."""
+    monkeypatch.setattr(stuck, "PATIENCE", patience)
     monkeypatch.setattr(start_run, "WATCH", 0.01)
     monkeypatch.setattr(start_run, "HELD_LOOKS", 1)
     keeper = start_run.ManagerKeeper(LocalSite(RunFolder(tmp_path / "run")), "name", lambda: True)
     asked: list[int] = []
-    done = threading.Event()
+    done, begun = threading.Event(), time.monotonic()
 
     def answer(_: Request) -> Picture:
         asked.append(1)
-        if len(asked) > 5:
+        if len(asked) > 5 and time.monotonic() > begun + 2 * patience:
             done.set()
         return Picture(msgspec.Raw(msgspec.msgpack.encode(snapshot)))
 
@@ -415,6 +467,18 @@ def test_a_run_that_does_not_go_on_by_itself_is_told_once(
     assert done.wait(10)
     keeper.close()
     assert capsys.readouterr().err.count(text) == 1
+
+
+def test_a_task_without_an_id_says_why(book: TaskBook) -> None:
+    waits: TaskFuture[Any] = TaskFuture(book, (), {}, Settings(name="fit"))
+    assert str(waits.explain()) == (
+        "Task (without an id) (fit) is queued: it is on its way to the run. What to do: wait; if it stays so, the "
+        "run has no manager that answers: adaptive-scheduler status."
+    )
+    refused = book.failed_at_submit(Settings(), ValueError("no"))
+    assert (refused.explain().cause, refused.explain().state) == ("failed", "failed")
+    assert waits.cancel()
+    assert waits.explain().cause == "cancelled"
 
 
 def test_how_often_a_task_is_tried_again_is_kept_together() -> None:

@@ -47,6 +47,7 @@ from adaptive_scheduler.schedulers.slurm.states import queue_cause
 from adaptive_scheduler.testing import VirtualJob, World
 from tests.unit import test_task_manager
 from tests.unit.test_pools import Head, Run, pool
+from tests.unit.test_task_waits import full
 
 PERSON = Owner("viewer", 0, 0, "viewer")
 NAMES = [cause.name for cause in CAUSES]
@@ -346,7 +347,34 @@ def test_a_job_is_suspended() -> None:
     assert found["job state"] == "the queue shows it as ALIVE"
 
 
+def test_a_job_is_cancelled_while_it_waits() -> None:
+    cluster = Cluster(1)
+    cluster.run_for(3)
+    job = cluster.job()
+    cluster.ask(Cancel())
+    cluster.run_for(1)
+    assert "job being cancelled" in {one.cause for one in cluster.why(job=job.id)}
+
+
+def test_the_queue_does_not_show_a_job_whose_client_is_heard() -> None:
+    cluster = Cluster(1)
+    job = cluster.begin()
+    cluster.batch.listing_faults += ["empty"] * 9
+    cluster.manager.state.dirty = True
+    cluster.run_for(40)
+    causes = {one.cause: one.text for one in cluster.why(job=job.id)}
+    assert causes["job missing"].startswith("the queue does not show it any more")
+    assert "job runs" in causes
+
+
 # ------------------------------------------------------------------- tasks
+
+
+def test_a_job_has_room_for_a_task_that_it_has_not_asked_for_yet() -> None:
+    run = Run()
+    full(run)
+    run.submit(1)
+    assert "room is kept" in causes(run, 1)
 
 
 def test_a_task_that_no_pool_can_hold() -> None:
@@ -559,6 +587,16 @@ def test_a_paragraph_names_the_first_with_its_remedy_and_the_others() -> None:
     assert "&lt;b&gt;" in Explanation("job", "<b>", "", "RUNNING", [])._repr_html_()
 
 
+def test_of_each_cause_it_is_said_which_test_brings_it_about() -> None:
+    from docs import causes as documented
+
+    assert list(documented.TESTS) == NAMES
+    root = Path(__file__).parents[2]
+    for cause, tests in documented.TESTS.items():
+        for test in tests:
+            assert f"def {test.name}(" in (root / test.file).read_text(), (cause, test)
+
+
 def test_each_cause_has_a_name_of_its_own_and_each_of_the_queue_has_words() -> None:
     assert len(set(NAMES)) == len(NAMES)
     assert set(QueueCause) <= set(NAMES)
@@ -569,5 +607,5 @@ def test_the_documented_causes_are_those_of_the_code() -> None:
     from docs import causes as documented
 
     text = documented.DOCUMENT.read_text()
-    assert documented.table() in text, "run: python -m docs.causes"
+    assert documented.inserted(text) == text, "run: python -m docs.causes"
     assert all(cause.when for cause in CAUSES)

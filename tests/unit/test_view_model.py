@@ -29,7 +29,9 @@ JOBS = [
         (run(phases={"done": 100}), "Finished: 100 learners done."),
         (run(phases={"done": 1, "failed": 2}), "Ended: 1 of 3 learners done, 2 failed."),
         (run(phases={"done": 1, "cancelled": 2}), "Ended: 1 of 3 learners done, 2 cancelled."),
-        (run(phases={"queued": 2}, alive=False), "No manager runs: 0 of 2 learners done. Running jobs go on; Resume starts another manager."),
+        (run(phases={"queued": 2}, alive=False), "No manager runs: 0 of 2 learners done. Resume starts a manager."),
+        (run(phases={"queued": 2}, jobs=JOBS[:1], alive=False), "No manager runs: 0 of 2 learners done. Running jobs go on; Resume starts another manager."),
+        (run(kind="task", phases={"done": 99_990, "failed": 10}), "Ended: 99,990 of 100,000 tasks done, 10 failed."),
         (run(phases={"queued": 2}, notes=["held: no such partition. Mend it, then resume."]), "Held: 0 of 2 learners done. No jobs are submitted until it is resumed."),
         (run(kind="task", phases={"done": 8}, is_open=True), "Open: 8 of 8 tasks done; more tasks may come."),
         (run(kind="task", is_open=True), "Open: no task yet; more tasks may come."),
@@ -37,6 +39,16 @@ JOBS = [
 )  # fmt: skip
 def test_the_state_in_one_sentence(snapshot: Snapshot, sentence: str) -> None:
     assert model.sentence(snapshot) == sentence
+
+
+def test_reasons_that_differ_in_their_numbers_alone_are_one_group() -> None:
+    items = [
+        ItemView(n, "data", Phase.FAILED, reason=f"singular matrix for x={n}.5e-{n}, in 3D")
+        for n in range(30)
+    ]
+    (group,) = model.failure_groups(run(items=items))
+    assert (group.reason, group.count) == ("singular matrix for x=0.5e-0, in 3D", 30)
+    assert group.search == "singular matrix for in"
 
 
 def test_failures_are_grouped_by_the_first_line_of_their_reason() -> None:

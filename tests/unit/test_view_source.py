@@ -16,9 +16,9 @@ from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import database, read_only, row_codec
 from adaptive_scheduler.io.storage.journal import JournalTail
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
-from adaptive_scheduler.runs.views.page.messages import DoAction, ShowRows
+from adaptive_scheduler.runs.views.page.messages import Detail, DoAction, ShowRows
 from adaptive_scheduler.runs.views.page.session import ViewSession
-from adaptive_scheduler.runs.views.page.source import RunSource
+from adaptive_scheduler.runs.views.page.source import KeptDetails, RunSource
 
 
 @pytest.fixture
@@ -47,7 +47,12 @@ def test_what_is_on_disk_is_shown_and_said_to_be_that(source: RunSource) -> None
     assert summary["sentence"].startswith("No manager runs: 1 of 4 learners done.")
     assert "this is what the database has" in summary["age_text"]
     assert summary["failures"] == [
-        {"reason": "your function raised ValueError: no solution", "count": 2, "items": [1, 2]}
+        {
+            "reason": "your function raised ValueError: no solution",
+            "count": 2,
+            "items": [1, 2],
+            "search": "your function raised ValueError: no solution",
+        }
     ]
     names = [action["name"] for action in summary["actions"]]
     assert names == ["cancel_run", "retry_all", "resume", "max_jobs"]
@@ -191,4 +196,31 @@ def test_a_journal_tells_that_it_lacks_something(folder: RunFolder) -> None:
     segment.unlink()
     assert tail.new_items() is None
     assert tail.new_items() is None, "and not less, until all is read again"
+    manager.store.close()
+
+
+def test_a_task_that_is_open_is_read_again_only_if_something_was_written(folder: RunFolder) -> None:
+    kept, reads = KeptDetails(folder, 0.0), []
+
+    def read(item: int, phase: Phase) -> Detail:
+        def really() -> Detail:
+            reads.append(item)
+            return Detail(item, f"task {item}: {len(reads)}")
+
+        return kept.detail(item, phase, really)
+
+    first = read(1, Phase.DONE)
+    assert [read(1, Phase.DONE) for _ in range(5)] == [first] * 5
+    read(2, Phase.QUEUED)
+    assert read(1, Phase.DONE) is first, "another window has another one open"
+    assert read(1, Phase.QUEUED) is not first, "a change of its phase is shown at once"
+    manager = Manager(folder)
+    manager.write(Item(3, "/data/x=3", Phase.DONE))
+    deadline = time.monotonic() + 30
+    while len(reads) < 4:
+        assert time.monotonic() < deadline
+        read(1, Phase.QUEUED)
+    kept.forget()
+    read(2, Phase.QUEUED)
+    assert reads == [1, 2, 1, 1, 2]
     manager.store.close()

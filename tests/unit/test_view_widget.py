@@ -18,7 +18,9 @@ from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import write_config
+from adaptive_scheduler.runs.reading.on_disk import snapshot_on_disk
 from adaptive_scheduler.runs.views import notebook
+from adaptive_scheduler.runs.views.page.session import LocalViews
 from adaptive_scheduler.runs.views.widget import MIME, RunWidget, Watcher
 
 
@@ -30,6 +32,10 @@ def folder(tmp_path: Path) -> RunFolder:
     database.create(run.database, row_codec.new_tables([Item(0, "data/x=0", Phase.QUEUED)], None))
     write_config(run, RunConfig("bench", [Resources(cores=1)], ["bench"], str(tmp_path)))
     return run
+
+
+def views_of(folder: RunFolder) -> LocalViews:
+    return LocalViews(folder, 0.05, may_change=True)
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
@@ -58,7 +64,7 @@ def threads() -> int:
 
 def test_each_view_has_a_conversation_and_the_thread_ends_with_the_last(folder: RunFolder) -> None:
     front, before = Front(), threads()
-    watcher = Watcher(folder, 0.05, front, may_change=True)
+    watcher = Watcher(views_of(folder), 0.05, front)
     assert threads() == before, "nobody looks"
     watcher.put("a", {"type": "hello"})
     watcher.put("b", {"type": "hello"})
@@ -78,8 +84,8 @@ def test_an_error_of_the_view_is_told_and_does_not_end_it(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = Front()
-    watcher = Watcher(folder, 0.05, front, may_change=True)
-    monkeypatch.setattr(watcher._source, "table", lambda: 1 / 0)
+    watcher = Watcher(views_of(folder), 0.05, front)
+    monkeypatch.setattr(watcher._views.source, "table", lambda: 1 / 0)
     watcher.put("a", {"type": "rows", "request": 1})
     wait_until(lambda: "error" in front.kinds("a"))
     watcher.put("a", {"type": "hello"})
@@ -100,7 +106,7 @@ class Deaf(Front):
 
 def test_what_could_not_be_sent_is_said_again(folder: RunFolder) -> None:
     front, before = Deaf(), threads()
-    watcher = Watcher(folder, 0.05, front, may_change=True)
+    watcher = Watcher(views_of(folder), 0.05, front)
     watcher.put("a", {"type": "hello"})
     wait_until(lambda: front.kinds("a") == ["summary"])
     looks = CountedLooks(watcher)
@@ -140,7 +146,7 @@ def test_a_thread_that_died_is_replaced_when_a_view_speaks(
         raise Dead
 
     front, before = Front(), threads()
-    watcher = Watcher(folder, 0.05, front, may_change=True)
+    watcher = Watcher(views_of(folder), 0.05, front)
     with monkeypatch.context() as patch:
         patch.setattr(watcher, "_take", die)
         watcher.put("a", {"type": "hello"})
@@ -152,7 +158,7 @@ def test_a_thread_that_died_is_replaced_when_a_view_speaks(
 
 
 def test_a_widget_holds_its_files(folder: RunFolder) -> None:
-    widget = RunWidget(folder, 1.0, may_change=False)
+    widget = RunWidget(views_of(folder), 1.0, may_change=False)
     assert "export default" in str(widget._esm)
     assert ".adaptive-scheduler" in str(widget._css)
     assert widget.may_change is False
@@ -180,7 +186,5 @@ def test_without_anywidget_there_is_none(
 def test_a_terminal_prints_the_tables(
     folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notebook.show_folder(folder, 1.0, "not this")
+    notebook.show(lambda: views_of(folder), lambda: snapshot_on_disk(folder), 1.0)
     assert "0/1" in capsys.readouterr().out
-    notebook.show_folder(RunFolder(folder.home / "other"), 1.0, "it is on another host")
-    assert capsys.readouterr().out == "it is on another host\n"

@@ -196,7 +196,8 @@ def remove(words: RunAndName, dry_run: DryRun = False) -> None:
     if not dry_run:
         found.remove_pool(name)
     left = sum(one.running + one.waiting for one in pools if one.pool.name == name)
-    rest = f"; its {counted(left, 'job')} end when what runs in them has ended" if left else ""
+    verb = "ends" if left == 1 else "end"
+    rest = f"; its {counted(left, 'job')} {verb} when what runs in them has ended" if left else ""
     print_line(f"{would(dry_run)}Pool {name} removed{rest}.")
     print_result("pool remove", dry_run=dry_run, folder=folder.home, pool=name, jobs=left)
 

@@ -22,6 +22,7 @@ from adaptive_scheduler.core.reasons.question import Cause, Found, Known, Questi
 from adaptive_scheduler.core.reasons.queue_words import REMEDIES
 from adaptive_scheduler.core.rows.items import Ranked
 from adaptive_scheduler.core.rows.row import Item
+from adaptive_scheduler.core.tasks.pools import NO_ROOM
 from adaptive_scheduler.core.wire.reasons import Reason
 
 _RETRY = "mend it, then retry()"
@@ -143,6 +144,12 @@ def explain_line(row: Item, rows: Iterable[Ranked]) -> list[Reason]:
 def not_sent() -> Reason:
     """Return why a task that only its program knows does not run."""
     return Reason(NOT_SENT.name, "it is on its way to the run", NOT_SENT.remedy)
+
+
+def not_taken(error: str) -> Reason:
+    """Return why a task that the run has not taken will not run."""
+    cause = "fits no pool" if error.startswith(NO_ROOM) else "failed"
+    return Reason(cause, f"it was not taken: {error}", "mend it, then submit it again")
 
 
 def in_order(reasons: Iterable[Reason]) -> list[Reason]:

@@ -19,6 +19,17 @@ from adaptive_scheduler.io.disk.append_file import Appender
 _SIZE = 64 * 2**10
 
 
+def try_new_folder(folder: Path) -> FolderSeen:
+    """Make a folder, if it is not there, and do the same as `try_folder`."""
+    error = _error_of(lambda path: path.mkdir(parents=True, exist_ok=True), folder)
+    if error is not None:
+        return FolderSeen(
+            str(folder), socket.gethostname(), "write", error.errno or 0,
+            error.strerror or str(error), *_room(folder.parent),
+        )  # fmt: skip
+    return try_folder(folder)
+
+
 def try_folder(folder: Path) -> FolderSeen:
     """Write, replace, append to, lock and delete files in a folder, and measure its room."""
     host = socket.gethostname()

@@ -15,10 +15,10 @@ from adaptive_scheduler.core.doctor.machine import (
 )
 from adaptive_scheduler.core.doctor.refusals import judge_silence
 from adaptive_scheduler.core.rows.row import TASK
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import InputError, SchedulerError
 from adaptive_scheduler.executors.registry import launcher_for
-from adaptive_scheduler.io.disk import files
-from adaptive_scheduler.io.doctor.folders import try_folder
+from adaptive_scheduler.io.doctor.folders import try_new_folder
 from adaptive_scheduler.io.doctor.machine import see_host, see_launcher, try_profile
 from adaptive_scheduler.io.system import commands
 from adaptive_scheduler.io.transport.addresses import free_url, host_addresses
@@ -85,13 +85,7 @@ def _launcher(trial: ClusterCheck) -> list[Finding]:
 
 def _folders(trial: ClusterCheck) -> list[Finding]:
     folders = list(dict.fromkeys([trial.folder, trial.data_folder]))
-    for folder in folders:
-        try:
-            with files.naming(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            pass
-    return judge_folders("folder", [try_folder(folder) for folder in folders])
+    return judge_folders("folder", [try_new_folder(folder) for folder in folders])
 
 
 def _queue(trial: ClusterCheck) -> Finding:
@@ -100,4 +94,6 @@ def _queue(trial: ClusterCheck) -> Finding:
         jobs = trial.scheduler.parse_queue(result)
     except SchedulerError as error:
         return judge_silence(result.stderr.strip() or str(error))
-    return fine("batch-system", f"{trial.scheduler.name} lists {len(jobs)} jobs of yours")
+    return fine(
+        "batch-system", f"{trial.scheduler.name} lists {counted(len(jobs), 'job')} of yours"
+    )

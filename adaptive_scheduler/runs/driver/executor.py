@@ -31,6 +31,7 @@ from adaptive_scheduler.runs.sites.find_site import (
     closed_if_refused,
     site_for,
     site_of,
+    views_of,
 )
 from adaptive_scheduler.runs.views import notebook
 from adaptive_scheduler.schedulers.base import Scheduler
@@ -259,11 +260,12 @@ class Executor(BaseExecutor):
         interval : float, str or timedelta
             Time between two updates.
         """
-        notebook.show_folder(self.folder, seconds(interval, "interval"), repr(self))
+        site, every = self._book.site, seconds(interval, "interval")
+        notebook.show(lambda: views_of(site, every), site.snapshot, every)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | None:
         """In a notebook: the same as `info`."""
-        return notebook.widget_bundle(self.folder)
+        return notebook.widget_of(lambda: views_of(self._book.site, 2.0), 2.0)
 
     # ------------------------------------------------------------------- tasks in
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adaptive_scheduler.core.reasons.explanation import Explanation
-from adaptive_scheduler.core.reasons.table import not_sent
+from adaptive_scheduler.core.reasons.table import not_sent, not_taken
 from adaptive_scheduler.core.wire.reasons import Reason
 from adaptive_scheduler.core.wire.tasks import LastTry, TaskView
 from adaptive_scheduler.errors import InputError
@@ -219,11 +219,11 @@ class TaskFuture(Future[T]):
         if self.number is not None:
             found: Explanation = self._owner.site.explain(self.number)
             return found
-        if self._state in _OVER:
-            state = "cancelled" if self.cancelled() else "failed"
-            text = "it was cancelled" if self.cancelled() else f"it was not sent: {self._exception}"
-            return Explanation("task", "not sent", self.settings.name, state, [Reason(state, text)])
-        return Explanation("task", "not sent", self.settings.name, self.state, [not_sent()])
+        if self.cancelled():
+            why = Reason("cancelled", "it was cancelled")
+        else:
+            why = not_taken(str(self._exception)) if self.done() else not_sent()
+        return Explanation("task", "(without an id)", self.settings.name, self.state, [why])
 
     def _last_try(self) -> LastTry | None:
         return last_try(self.facts)

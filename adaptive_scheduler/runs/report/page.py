@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from adaptive_scheduler.core.history.core_use import PARTS
+from adaptive_scheduler.core.rows.row import LEARNER
 from adaptive_scheduler.runs.report.decide import COLUMNS, ENDS, table_rows, without_unused
 from adaptive_scheduler.runs.report.figures import RunReport
 from adaptive_scheduler.runs.report.markdown import LABELS, core_hours, lasting, when
 from adaptive_scheduler.runs.views.page import bundle
 from adaptive_scheduler.runs.views.page.messages import Column, SeriesData, Summary
+from adaptive_scheduler.runs.views.render import common_folder
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.report.collect import Collected
@@ -42,33 +45,47 @@ def as_page(found: Collected) -> str:
         '<main id="report"></main>',
         _NO_SCRIPT,
         _embedded("report-data", _as_json(data_of(found))),
-        _embedded("report-rows", _packed([without_unused(row, kind) for row in table_rows(found.rows)])),
+        _embedded("report-rows", _packed(_rows(found, kind))),
         f'<script type="module">{_in_element(bundle.script("report.js"))}</script>',
         "</body>\n</html>\n",
     ])  # fmt: skip
 
 
+def _rows(found: Collected, kind: str) -> list[list[Any]]:
+    """The table, without the folder that all data are in."""
+    rows, folder = table_rows(found.rows), _shared_folder(found)
+    for row in rows:
+        row[1] = _short(row[1], folder)
+    return [without_unused(row, kind) for row in rows]
+
+
+def _shared_folder(found: Collected) -> str:
+    folder = common_folder(found.rows) if found.report.run.kind == LEARNER else ""
+    return "" if folder == os.sep else folder
+
+
+def _short(name: str, folder: str) -> str:
+    """A learner's name without the folder that is shown once; several files are one name."""
+    return name.replace(folder, "") if folder else name
+
+
 def data_of(found: Collected) -> dict[str, Any]:
     """What the page draws: the figures as texts and numbers, and the view's own messages."""
-    report = found.report
+    report, folder = found.report, _shared_folder(found)
+    failures = [
+        msgspec.structs.replace(one, names=[_short(name, folder) for name in one.names])
+        for one in report.failures
+    ]
     return {
         "summary": msgspec.to_builtins(_at_the_end(found.summary, report)),
         "columns": [
             msgspec.to_builtins(Column(*one)) for one in without_unused(COLUMNS, report.run.kind)
         ],
         "title": f"Report of {report.run.name}",
-        "head": _head(report),
+        "head": [*_head(report), *([("data in", folder)] if folder else [])],
         "remarks": report.remarks,
         "kind": report.run.kind,
-        "use": [
-            {
-                "part": name,
-                "label": LABELS[name],
-                "value": getattr(report.use, name),
-                "text": core_hours(getattr(report.use, name)),
-            }
-            for name in PARTS
-        ],
+        "use": _use(report),
         "held": core_hours(report.use.held),
         "waits": _waits(report),
         "ends": {str(int(how)): text for how, text in ENDS.items()} | {"-1": "goes on"},
@@ -78,15 +95,28 @@ def data_of(found: Collected) -> dict[str, Any]:
         ],
         "reasons": [[f"{n:,}", reason] for reason, n in report.retries.reasons],
         "slowest": [
-            [one.item, one.name, one.phase, lasting(one.seconds), one.tries]
+            [one.item, _short(one.name, folder), one.phase, lasting(one.seconds), one.tries]
             for one in report.slowest
         ],
-        "failures": msgspec.to_builtins(report.failures),
+        "failures": msgspec.to_builtins(failures),
         "chart": msgspec.to_builtins(report.chart),
         "series": msgspec.to_builtins(report.series),
         "parameters": [[name, _setting(value)] for name, value in report.parameters.items()],
         "versions": list(report.versions.items()),
     }
+
+
+def _use(report: RunReport) -> list[dict[str, Any]]:
+    """What cores were held for, part by part."""
+    return [
+        {
+            "part": name,
+            "label": LABELS[name],
+            "value": getattr(report.use, name),
+            "text": core_hours(getattr(report.use, name)),
+        }
+        for name in PARTS
+    ]
 
 
 def _at_the_end(shown: Summary, report: RunReport) -> Summary:

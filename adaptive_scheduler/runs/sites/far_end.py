@@ -16,13 +16,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import PACKAGE, RunFolder
 from adaptive_scheduler.core.wire.messages import VERSION
+from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling import by_value
@@ -30,6 +31,7 @@ from adaptive_scheduler.io.ssh.far_link import failure_of
 from adaptive_scheduler.io.ssh.far_manager import Seen
 from adaptive_scheduler.io.ssh.far_session import FarAnswer, FarRequest, pack
 from adaptive_scheduler.io.transport.addresses import Address, split_url
+from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.runs.sites.local import (
     LocalSite,
@@ -39,6 +41,9 @@ from adaptive_scheduler.runs.sites.local import (
     write_parameters,
 )
 from adaptive_scheduler.runs.sites.site import Site
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.sites.remote_view import FarViews
 
 #: Python 3.11.4 and later warn without a filter; the files come from the user's own driver.
 _AS_THEY_ARE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -88,10 +93,12 @@ class FarEnd:
         self._folder = RunFolder(os.devnull)
         self._site: Site | None = None
         self._archives: dict[str, IO[bytes]] = {}
+        self._views: FarViews | None = None
         self.answers: dict[str, Callable[..., Any]] = {
             "enter": self.enter, "look": self.look, "start": self.start, "read": self.read,
             "missing_programs": self.missing_programs, "callables": self.callables,
             "put": self.put, "make_task_folder": self.make_task_folder,
+            "view": self.view, "snapshot": self.snapshot,
         }  # fmt: skip
 
     def enter(self, path: str, begins: bool) -> FarHello:
@@ -143,6 +150,23 @@ class FarEnd:
         with open(path, "rb") as file:  # noqa: PTH123  a text that stays one
             file.seek(offset)
             return file.read(size)
+
+    # ------------------------------------------------------------------- how the run stands
+
+    def snapshot(self) -> Snapshot:
+        """Return how the run stands."""
+        with ManagerClient(self._folder) as client:
+            return client.snapshot("active")
+
+    def view(
+        self, name: str, may_change: bool, message: dict[str, Any] | None, said: list[Any]
+    ) -> list[dict[str, Any]]:
+        """Hold a part of a conversation with a view; see `FarViews.answer`."""
+        from adaptive_scheduler.runs.sites.remote_view import FarViews  # with what draws
+
+        if self._views is None:
+            self._views = FarViews(self._folder)
+        return self._views.answer(name, may_change, message, said)
 
     # ------------------------------------------------------------------- folders of commands
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.core.options.checks import optional, path
 from adaptive_scheduler.core.paths import RunFolder
@@ -14,7 +14,11 @@ from adaptive_scheduler.io.ssh.far_place import is_far, read_url
 from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.runs.sites.local import LocalSite
 from adaptive_scheduler.runs.sites.site import Site
+from adaptive_scheduler.runs.views import notebook
 from adaptive_scheduler.schedulers.here import Here
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.views.page.session import RunViews
 
 
 def site_for(folder: Any, name: str, where: Any, python: str | None) -> Site:
@@ -84,3 +88,20 @@ def refuse_python(python: Any) -> None:
         raise InputError(
             f"python={python!r} is for a run on another host: folder='ssh://host/path'."
         )
+
+
+def views_of(site: Site, interval: float) -> RunViews:
+    """Return what opens views of the run at a site.
+
+    Parameters
+    ----------
+    site : Site
+    interval : float
+        Seconds between two questions to the manager.
+    """
+    if isinstance(site, LocalSite):
+        return notebook.local_views(site.folder, interval)
+    from adaptive_scheduler.runs.sites.remote import RemoteSite  # seldom
+
+    assert isinstance(site, RemoteSite)
+    return site.views()

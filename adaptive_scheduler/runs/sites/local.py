@@ -31,6 +31,7 @@ from adaptive_scheduler.runs.driver.tasks.task_table import (
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.reasons.explain import explain_item
 from adaptive_scheduler.runs.sites.site import CallPlace
+from adaptive_scheduler.runs.views.status import RunSnapshot
 from adaptive_scheduler.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
@@ -93,6 +94,13 @@ class LocalSite:
     def close(self) -> None:
         """Close the files that were read."""
         self._specs.close()
+
+    # ------------------------------------------------------------------- how it stands
+
+    def snapshot(self) -> RunSnapshot:
+        """Ask the manager, or read it."""
+        with ManagerClient(self.folder) as client:
+            return client.snapshot("active")
 
     def adapted(self, scheduler: Scheduler) -> Scheduler:
         """It is as it must be."""

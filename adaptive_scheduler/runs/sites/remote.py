@@ -30,10 +30,12 @@ from adaptive_scheduler.io.ssh.far_place import FarPlace
 from adaptive_scheduler.io.ssh.far_session import FarSession, LostConnectionError
 from adaptive_scheduler.runs.sites.far_end import FarHello, own_python, own_version
 from adaptive_scheduler.runs.sites.site import CallPlace
+from adaptive_scheduler.runs.views.status import RunSnapshot
 from adaptive_scheduler.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
     from adaptive_scheduler.runs.report.write import Form
+    from adaptive_scheduler.runs.sites.remote_view import RemoteViews
 
 FAR_END = "adaptive_scheduler.runs.sites.far_end"
 #: Bytes of a file that one message carries.
@@ -157,6 +159,18 @@ class RemoteSite:
         """End ssh; what was started there goes on."""
         self._link.close()
         self._manager.close()
+
+    # ------------------------------------------------------------------- how it stands
+
+    def snapshot(self) -> RunSnapshot:
+        """Ask there."""
+        return self._ask(RunSnapshot, "snapshot")
+
+    def views(self) -> RemoteViews:
+        """Return what opens views of it; what they tell is made there."""
+        from adaptive_scheduler.runs.sites.remote_view import RemoteViews  # with what draws
+
+        return RemoteViews(self._link.try_ask, may_change=True)
 
     # ------------------------------------------------------------------- its batch system
 

@@ -13,6 +13,7 @@ from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows.row import TaskItem
 from adaptive_scheduler.core.wire.tasks import TaskResult
 from adaptive_scheduler.io.transport.whereabouts import Whereabouts
+from adaptive_scheduler.runs.views.status import RunSnapshot
 from adaptive_scheduler.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class Site(Protocol):
 
     def close(self) -> None:
         """Close what was opened; files can still be read after."""
+
+    # ------------------------------------------------------------------- how it stands
+
+    def snapshot(self) -> RunSnapshot:
+        """Return how the run stands."""
 
     # ------------------------------------------------------------------- its batch system
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.views import render
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.runs.views.page.session import RunViews
 
 #: asyncio keeps only weak references to tasks.
 _tasks: set[asyncio.Task[None]] = set()
@@ -28,12 +29,13 @@ def in_notebook() -> bool:
     return hasattr(get_ipython(), "kernel")
 
 
-def show(folder: RunFolder, draw: Callable[[], Snapshot], interval: float) -> None:
+def show(open_views: Callable[[], RunViews], draw: Callable[[], Snapshot], interval: float) -> None:
     """Show a run: in a notebook by a widget, or as tables if anywidget is missing; else as text.
 
     Parameters
     ----------
-    folder : RunFolder
+    open_views : callable
+        Returns what opens conversations with the widget; called in a notebook.
     draw : callable
         Returns a snapshot; called in a thread.
     interval : float
@@ -45,7 +47,7 @@ def show(folder: RunFolder, draw: Callable[[], Snapshot], interval: float) -> No
         return
     from IPython.display import HTML, display
 
-    bundle = widget_bundle(folder, interval)
+    bundle = widget_of(open_views, interval)
     if bundle is not None:
         text = render.as_html(render.overview(snapshot))  # for who shows the file without a kernel
         plain = f"{render.line(snapshot)}"
@@ -58,24 +60,29 @@ def show(folder: RunFolder, draw: Callable[[], Snapshot], interval: float) -> No
     task.add_done_callback(_tasks.discard)
 
 
-def show_folder(folder: RunFolder, interval: float, otherwise: str) -> None:
-    """Show the run in a folder, or say `otherwise` if there is none here: it may be on another host."""
-    if not folder.config.exists():
-        print(otherwise)
-        return
-    with closing(ManagerClient(folder)) as client:
-        show(folder, client.snapshot, interval)
-
-
 def widget_bundle(folder: RunFolder, interval: float = 2.0) -> dict[str, Any] | None:
     """Return what makes a notebook show the widget of a run; None if it cannot, or there is no run."""
     if not in_notebook() or not folder.config.exists():
+        return None
+    return widget_of(lambda: local_views(folder, interval), interval)
+
+
+def local_views(folder: RunFolder, interval: float) -> RunViews:
+    """Return what opens views of a run whose folder is here."""
+    from adaptive_scheduler.runs.views.page.session import LocalViews  # with what draws
+
+    return LocalViews(folder, interval, may_change=True)
+
+
+def widget_of(open_views: Callable[[], RunViews], interval: float) -> dict[str, Any] | None:
+    """Return what makes a notebook show a widget; None if it cannot."""
+    if not in_notebook():
         return None
     try:
         from adaptive_scheduler.runs.views.widget import MIME, RunWidget
     except ImportError:
         return None
-    widget = RunWidget(folder, interval)
+    widget = RunWidget(open_views(), interval)
     return {MIME: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 

@@ -14,10 +14,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.runs.views.page import bundle
-from adaptive_scheduler.runs.views.page.session import Message, ViewSession
-from adaptive_scheduler.runs.views.page.source import RunSource
+from adaptive_scheduler.runs.views.page.session import Message, RunViews, ViewTalk
 
 #: A view that has gone.
 _BYE = "bye"
@@ -36,7 +34,8 @@ class RunWidget(anywidget.AnyWidget):
 
     Parameters
     ----------
-    folder : RunFolder
+    views : RunViews
+        What opens its conversations.
     interval : float
         Seconds between two looks.
     may_change : bool
@@ -47,7 +46,7 @@ class RunWidget(anywidget.AnyWidget):
     _css = bundle.styles()
     may_change = traitlets.Bool(default_value=True).tag(sync=True)
 
-    def __init__(self, folder: RunFolder, interval: float, *, may_change: bool = True) -> None:
+    def __init__(self, views: RunViews, interval: float, *, may_change: bool = True) -> None:
         super().__init__(may_change=may_change)
         itself = weakref.ref(self)
 
@@ -56,7 +55,7 @@ class RunWidget(anywidget.AnyWidget):
             if widget is not None and widget.comm is not None:  # else it was closed
                 widget.send({"view": view, "message": message})
 
-        self._watcher = Watcher(folder, interval, send, may_change=may_change)
+        self._watcher = Watcher(views, interval, send)
         self.on_msg(self._take)
 
     def _take(self, _: Any, content: Any, __: Any) -> None:
@@ -76,19 +75,17 @@ class Watcher:
 
     Parameters
     ----------
-    folder : RunFolder
+    views : RunViews
     interval : float
         Seconds between two looks.
     send : callable
-    may_change : bool
     """
 
-    def __init__(self, folder: RunFolder, interval: float, send: Send, *, may_change: bool) -> None:
-        self._source = RunSource(folder, interval)
+    def __init__(self, views: RunViews, interval: float, send: Send) -> None:
+        self._views = views
         self._interval = interval
         self._send = send
-        self._may_change = may_change
-        self._sessions: dict[str, ViewSession] = {}
+        self._sessions: dict[str, ViewTalk] = {}
         self._unsent: dict[str, list[Message]] = {}
         self._incoming: deque[tuple[str, Message]] = deque()
         self._wake = threading.Condition()
@@ -126,7 +123,7 @@ class Watcher:
                 if self._is_over or not (self._sessions or self._incoming):
                     self._thread = None
                     break
-        self._source.close()
+        self._views.close()
 
     def _guard(self, view: str, what: Callable[[], None]) -> None:
         """Do something for one view; whatever is wrong with it is told there, and the others go on.
@@ -149,10 +146,10 @@ class Watcher:
             self._unsent.pop(view, None)
             return
         if view not in self._sessions:
-            self._sessions[view] = ViewSession(self._source, self._may_change)
+            self._sessions[view] = self._views.open()
         self._tell(view, self._sessions[view].receive(message))
 
-    def _look(self, view: str, session: ViewSession) -> None:
+    def _look(self, view: str, session: ViewTalk) -> None:
         self._tell(view, session.tick())
 
     def _tell(self, view: str, messages: list[Message]) -> None:

@@ -12,6 +12,7 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.compat.batch.given_values import value_at
 from adaptive_scheduler.schedulers.base import Scheduler
+from adaptive_scheduler.schedulers.user_script import with_exports
 
 #: Stands in the script of a job that belongs to no run.
 NO_RUN = "/RUN_FOLDER"
@@ -130,6 +131,9 @@ class JobFiles(Scheduler):
     def start_job(self, name: str, *, index: int | None = None) -> str:
         """Submit the script in the file `batch_fname` as one job; runs submit theirs themselves.
 
+        The job gets this scheduler's resources, ``setup``, variables and `extra_script`; its output goes to
+        `output_fnames`.
+
         Parameters
         ----------
         name : str
@@ -150,11 +154,24 @@ class JobFiles(Scheduler):
             The batch system did not take it, or did not answer.
         """
         from adaptive_scheduler.io.system.submit import run_command
+        from adaptive_scheduler.runs.compat.atomic_writes import atomic_write
 
-        script = self._script_of(name)
-        command = self.submit_command(self._request(name, index), script, 1)
-        (job,) = self.parse_submit(run_command(command), 1)
+        own, request = self._script_of(name), self._request(name, index)
+        script = own.with_name(f".{name}.submitted{self.ext}")
+        with atomic_write(script, "w", encoding="utf-8") as file:
+            file.write(self._whole(own.read_text(encoding="utf-8"), request, index))
+        (job,) = self.parse_submit(run_command(self.submit_command(request, script, 1)), 1)
         return str(job)
+
+    def _whole(self, own: str, request: JobRequest, index: int | None) -> str:
+        """Return a user's script with what its job needs: directives of its own come after ours, and before commands."""
+        lines = [line for line in own.splitlines() if not line.startswith("#!")]
+        text = "\n".join(["#!/bin/bash -l", *self.header(request), *lines])
+        variables, script = self.extra_env_vars(index=index), self.extra_script(index=index)
+        return with_exports(
+            text,
+            [*self.output_script(request), *self.setup, variables, *([script] if script else [])],
+        )
 
     def _script_of(self, name: str) -> Path:
         own = self.batch_fname(name)

@@ -33,7 +33,7 @@ _IGNORED: Mapping[str, Any] = {
     "cleanup_first": True, "quiet": True, "goal": None, "check_goal_on_start": True, "url": None,
     "save_interval": 300, "log_interval": 300, "overwrite_db": True, "save_dataframe": False,
     "dataframe_format": "pickle", "extra_run_manager_kwargs": None,
-    "executor_type": "process-pool", "max_fails_per_job": 50,
+    "max_fails_per_job": 50,
 }  # fmt: skip
 #: What there is instead.
 _INSTEAD: Mapping[str, str] = {
@@ -71,8 +71,8 @@ class SlurmExecutor(BaseExecutor):
         Where the run's folder goes. Default: a new one in ``.adaptive_scheduler`` in the working directory.
     partition, nodes, cores_per_node, memory, num_threads, exclusive, extra_scheduler, extra_env_vars
         See `adaptive_scheduler.slurm_run`.
-    executor_type : str
-        Has no effect: each core of a job runs a task.
+    executor_type : str or tuple
+        ``"sequential"``: a task has all cores of its job's node. Others have no effect: each core runs a task.
     runner_kwargs : mapping, optional
         ``{"retries": 2}``: times that a task is tried again after it raised.
     job_manager_interval, max_simultaneous_jobs
@@ -144,6 +144,8 @@ class SlurmExecutor(BaseExecutor):
         self._groups = TaskGroups(optional(count(1))(self.size_per_learner, "size_per_learner"))
         given = {one: getattr(self, one) for one in _IGNORED}
         take_former(given, _IGNORED, _INSTEAD, frozenset())
+        if _needs_warning(self.executor_type):
+            say_once("executor_type", _INSTEAD["executor_type"])
         if set(self.runner_kwargs or ()) - {"retries"}:
             say_once("runner_kwargs", _INSTEAD["runner_kwargs"])
 
@@ -235,8 +237,8 @@ class SlurmExecutor(BaseExecutor):
         given = {one: getattr(self, one) for one in _OF_JOBS}
         nodes = self.nodes if isinstance(self.nodes, tuple) else (self.nodes,)
         has_several = any(callable(one) or (one or 1) > 1 for one in nodes)
-        # workers of tasks are started by the run itself: this only says how cores are asked for
-        given["executor_type"] = "mpi4py" if has_several else "process-pool"
+        # workers of tasks are started by the run itself: this only says how cores are asked for, and shared
+        given["executor_type"] = "mpi4py" if has_several else _kinds(self.executor_type)
         return slurm_scheduler(given, self.extra_scheduler_kwargs)
 
     def cleanup(self) -> None:
@@ -271,6 +273,23 @@ class SlurmExecutor(BaseExecutor):
             if not one.name.startswith("_")
         }
         return SlurmExecutor(**{**own, **(update or {})})
+
+
+def _kinds(given: Any) -> Any:
+    """Return ``"sequential"`` where that is given, and one name for all others."""
+    if isinstance(given, tuple):
+        return tuple(_kinds(one) for one in given)
+    if callable(given):
+        return lambda: _kinds(given())
+    return given if given == "sequential" else "process-pool"
+
+
+def _needs_warning(given: Any) -> bool:
+    """Whether an ``executor_type`` says something that has no effect."""
+    some = given if isinstance(given, tuple) else (given,)
+    return any(
+        one not in ("process-pool", "sequential", None) and not callable(one) for one in some
+    )
 
 
 def _free(wanted: Path) -> Path:

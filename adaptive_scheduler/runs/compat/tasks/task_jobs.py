@@ -388,7 +388,11 @@ class _Pools:
                 self._jobs[0] += 1
                 self._add(executor, 0)
         shape = self._shape_of[group]
-        resources = TaskResources(threads_per_rank=self._shapes[shape].num_threads)
+        asked = self._shapes[shape]
+        threads = asked.num_threads
+        if asked.executor_type == "sequential":  # the task uses the node's cores itself
+            threads *= asked.cores_on_each
+        resources = TaskResources(threads_per_rank=threads)
         return {"tag": _pool(shape), "resources": resources}
 
 

@@ -26,9 +26,9 @@ class LogFile:
     path : str
     job : str
     runs : bool
-        Whether the job runs.
+        Whether the job has a learner now.
     failed : bool
-        Whether its learner has failed, or it ended without one being done.
+        Whether a learner has failed in it.
     text : str
         Its last lines.
     figures : mapping

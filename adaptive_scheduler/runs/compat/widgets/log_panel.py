@@ -10,7 +10,7 @@ from typing import Any
 
 from adaptive_scheduler.errors import EnvironmentMismatchError
 from adaptive_scheduler.io.storage.run_config import read_config
-from adaptive_scheduler.io.system.read_logs import tail
+from adaptive_scheduler.io.system.read_logs import last_events, tail
 from adaptive_scheduler.runs.compat.widgets.log_choice import ORDERS, LogFile, chosen
 from adaptive_scheduler.runs.compat.widgets.parts import button, check_box, framed, ipywidgets
 
@@ -87,18 +87,24 @@ def logs_of(run_manager: Any, lines: int) -> list[LogFile]:
     if not run_manager.is_started:
         return []
     folder = Path(read_config(run_manager.folder).log_folder)
-    rows = {row["job_id"]: row for row in run_manager.database_manager.as_dicts() if row["job_id"]}
+    running = {row["job_id"] for row in run_manager.database_manager.as_dicts() if row["job_id"]}
     figures = _figures(run_manager)
     return [
         LogFile(
-            path=str(path), job=path.stem, text=tail(path, lines) or "",
-            runs=rows.get(path.stem, {}).get("phase") == "running",
-            failed=rows.get(path.stem, {}).get("phase") == "failed",
-            figures=figures.get(path.stem, {}),
+            path=str(path), job=path.stem, text=tail(path, lines) or "", runs=path.stem in running,
+            failed=_has_failed(path.with_suffix(".log"), lines), figures=figures.get(path.stem, {}),
         )
         for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
         if path.suffix in (".log", ".out") and path.is_file()
     ]  # fmt: skip
+
+
+def _has_failed(log: Path, lines: int) -> bool:
+    """Whether a learner failed in a job, or its client, as the end of its log says."""
+    return any(
+        event.get("event") == "client_failed" or event.get("reason") == "error"
+        for event in last_events(log, lines)
+    )
 
 
 def _figures(run_manager: Any) -> dict[str, dict[str, Any]]:

@@ -30,11 +30,12 @@ class JobLine(msgspec.Struct, frozen=True):
 
 
 class FailureGroup(msgspec.Struct, frozen=True):
-    """Items that failed for the same reason; of many `items` the first."""
+    """Items that failed for the same reason; of many `items` the first. `search`: finds all of them."""
 
     reason: str
     count: int
     items: list[int] = []
+    search: str = ""
 
 
 class SeriesData(msgspec.Struct, frozen=True):

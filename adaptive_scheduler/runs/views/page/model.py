@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from adaptive_scheduler.core.rows.row import TASK, Phase
@@ -17,6 +18,7 @@ from adaptive_scheduler.runs.views.page.messages import (
 )
 from adaptive_scheduler.runs.views.tables import duration
 
+_NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
 #: What is shown of long lists.
 MOST_JOBS, MOST_GROUPS, MOST_OF_A_GROUP = 100, 20, 100
 #: A snapshot of a run that goes on is old so many seconds after it was read.
@@ -65,7 +67,7 @@ def sentence(snapshot: Snapshot) -> str:
     """State of the run in one sentence."""
     word = status.word_of(snapshot)
     done = snapshot.phases.get(Phase.DONE, 0)
-    total = counted(snapshot.total, snapshot.kind)
+    total = f"{snapshot.total:,} {snapshot.kind}{'' if snapshot.total == 1 else 's'}"
     progress = f"{done:,} of {total} done"
     failed = snapshot.phases.get(Phase.FAILED, 0)
     if word == status.FINISHED:
@@ -78,7 +80,8 @@ def sentence(snapshot: Snapshot) -> str:
         n = snapshot.phases.get(Phase.CANCELLED, 0)
         return f"Ended: {progress}, {n:,} cancelled{f', {failed:,} failed' if failed else ''}."
     if word == status.DEAD:
-        return f"No manager runs: {progress}. Running jobs go on; Resume starts another manager."
+        goes_on = "Running jobs go on; " if snapshot.jobs else ""
+        return f"No manager runs: {progress}. {goes_on}Resume starts {'another' if goes_on else 'a'} manager."
     if word == status.HELD:
         return f"Held: {progress}. No jobs are submitted until it is resumed."
     if snapshot.is_open and not snapshot.unfinished:
@@ -145,7 +148,8 @@ def age_text(snapshot: Snapshot, age: float) -> str:
         )
     if any(note.startswith(SILENT_MANAGER) for note in snapshot.notes):
         return "The manager does not answer: this is what the database has; running jobs may be further."
-    return "No manager runs: this is what the database has; running jobs may be further."
+    further = "; running jobs may be further" if snapshot.jobs else ""
+    return f"No manager runs: this is what the database has{further}."
 
 
 # ------------------------------------------------------------------------- jobs
@@ -187,15 +191,25 @@ def _why(job: JobRow) -> str:
 
 
 def failure_groups(snapshot: Snapshot) -> list[FailureGroup]:
-    """Failed items by the first line of their reason, the most frequent first."""
-    found: dict[str, list[int]] = {}
+    """Failed items by the first line of their reason, the most frequent first.
+
+    Reasons that differ in their numbers alone, as in where a function was evaluated, are one.
+    """
+    found: dict[str, tuple[str, list[int]]] = {}
     for item in snapshot.items:
         if item.phase is Phase.FAILED:
-            found.setdefault(first_line(item.reason) or "it failed", []).append(item.id)
+            reason = first_line(item.reason) or "it failed"
+            found.setdefault(_NUMBER.sub("#", reason), (reason, []))[1].append(item.id)
     groups = [
-        FailureGroup(reason, len(items), items[:MOST_OF_A_GROUP]) for reason, items in found.items()
+        FailureGroup(reason, len(items), items[:MOST_OF_A_GROUP], _without_numbers(reason))
+        for reason, items in found.values()
     ]
     return sorted(groups, key=lambda group: -group.count)[:MOST_GROUPS]
+
+
+def _without_numbers(reason: str) -> str:
+    """What finds all of a group: the search wants each word, wherever it stands."""
+    return " ".join(word for word in reason.split() if not any(map(str.isdigit, word)))
 
 
 def first_line(text: str) -> str:

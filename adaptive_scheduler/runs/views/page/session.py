@@ -16,10 +16,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.snapshot import Snapshot
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunError
 from adaptive_scheduler.runs.views.page import actions, model
@@ -39,7 +40,7 @@ from adaptive_scheduler.runs.views.page.messages import (
 )
 from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.page.series import SeenSeries, sample
-from adaptive_scheduler.runs.views.page.source import Source
+from adaptive_scheduler.runs.views.page.source import RunSource, Source
 from adaptive_scheduler.runs.views.tables import duration
 
 #: A JSON object.
@@ -50,6 +51,59 @@ LIFE_SIGN = 25.0
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+class ViewTalk(Protocol):
+    """With one front end; see `ViewSession`."""
+
+    def receive(self, message: Mapping[str, Any]) -> list[Message]:
+        """Answer."""
+
+    def tick(self) -> list[Message]:
+        """Say what is new."""
+
+    def say_all_again(self) -> None:
+        """A message to the front end may have been lost."""
+
+
+class RunViews(Protocol):
+    """Opens conversations about one run."""
+
+    def open(self) -> ViewTalk:
+        """Open one."""
+
+    def close(self) -> None:
+        """There is none any more; others may be opened later."""
+
+
+class LocalViews:
+    """Opens conversations about a run whose folder is here.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    interval : float
+        Seconds between two questions to the manager.
+    may_change : bool
+        Whether front ends may change anything.
+
+    Attributes
+    ----------
+    source : RunSource
+        What all read.
+    """
+
+    def __init__(self, folder: RunFolder, interval: float, *, may_change: bool) -> None:
+        self.source = RunSource(folder, interval)
+        self._may_change = may_change
+
+    def open(self) -> ViewSession:
+        """Open one."""
+        return ViewSession(self.source, self._may_change)
+
+    def close(self) -> None:
+        """Close the connection to the manager."""
+        self.source.close()
 
 
 class Shown(msgspec.Struct):

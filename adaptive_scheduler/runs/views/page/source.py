@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.core.rows.row import TASK, Item
+from adaptive_scheduler.core.rows.row import TASK, Item, Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.disk.lock import holder
@@ -172,6 +172,47 @@ class TableReader:
         return found
 
 
+class KeptDetails:
+    """What was read of tasks that are open: to read one of 100,000 takes a second, each time.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    interval : float
+        Seconds between two readings of one, at least.
+    """
+
+    #: Tasks that are kept: as many may be open in several windows.
+    MOST = 8
+
+    def __init__(self, folder: RunFolder, interval: float) -> None:
+        self._folder = folder
+        self._interval = interval
+        self._kept: dict[int, tuple[Any, Pace, Detail]] = {}
+
+    def forget(self) -> None:
+        """Read them anew: they were changed."""
+        self._kept.clear()
+
+    def detail(self, item: int, phase: Phase, read: Callable[[], Detail]) -> Detail:
+        """Return what is known; read only if anything was written, or it runs, and not too often."""
+        begun, files = time.monotonic(), (written(self._folder), phase)
+        kept = self._kept.get(item)
+        if kept is None:
+            while len(self._kept) >= self.MOST:
+                del self._kept[next(iter(self._kept))]
+            pace = Pace(self._interval, share=0.02, longest=60.0)
+        else:
+            before, pace, found = kept
+            is_still = before == files and phase is not Phase.RUNNING
+            if is_still or not (before[1] != phase or pace.is_due(begun)):
+                return found
+        found = read()
+        pace.did(begun, time.monotonic())
+        self._kept[item] = files, pace, found
+        return found
+
+
 class RunSource:
     """A run in a folder that is seen here. Any thread may ask; the manager is asked rarely.
 
@@ -190,6 +231,7 @@ class RunSource:
         self._histories = Pace(interval, share=0.02, longest=30.0)
         self._snapshot: Snapshot | None = None
         self._rows = TableReader(folder, interval)
+        self._tasks = KeptDetails(folder, interval)
         self._seen: dict[str, Any] = {}  # what snapshot and history were made of
 
     def close(self) -> None:
@@ -263,7 +305,8 @@ class RunSource:
                 raise InputError(f"There is no {snapshot.kind} {item} in this run.")
             view = next((one for one in snapshot.items if one.id == item), None)
             if snapshot.kind == TASK:
-                return details.of_task(self._folder, item)
+                phase = self._rows.items[item].phase
+                return self._tasks.detail(item, phase, lambda: details.of_task(self._folder, item))
             return details.of_learner(
                 self._folder,
                 self._view(item, view),
@@ -283,6 +326,7 @@ class RunSource:
         with self._lock:
             self._snapshots.hurry()
             self._rows.hurry()
+            self._tasks.forget()
         return text
 
 

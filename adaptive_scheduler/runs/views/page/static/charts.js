@@ -68,6 +68,17 @@ class Chart {
   }
 }
 
+// Texts of times by the distance between two in seconds: the same in all countries, the date where it is new.
+const DAY = "\n{YYYY}-{MM}-{DD}";
+const TIMES = [
+  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+  [2419200, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+  [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", DAY, null, DAY, null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", DAY, null, DAY, null, null, null, 1],
+  [0.001, "{HH}:{mm}:{ss}", DAY, null, DAY, null, null, null, 1],
+];
+
 // content: {time: [...], lines: [{label, values, color, fill}]}
 export function timeChart(element, height) {
   return new Chart(element, height, (root, content) => ({
@@ -76,8 +87,8 @@ export function timeChart(element, height) {
     options: {
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
-      axes: [{ ...axis(root), space: 80 }, valueAxis(root)],
-      series: [{ label: "time", value: "{HH}:{mm}:{ss}" }, ...content.lines.map((line) => ({
+      axes: [{ ...axis(root), space: 110, values: TIMES }, valueAxis(root)],
+      series: [{ label: "time", value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" }, ...content.lines.map((line) => ({
         label: line.label,
         stroke: cssColor(root, line.color),
         fill: line.fill ? cssColor(root, `${line.color}-fill`) : undefined,

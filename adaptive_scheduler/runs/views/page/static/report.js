@@ -259,7 +259,7 @@ function jobs(tip) {
   const legend = [["--as-queue", "in the queue"], ["--as-computing", "done"], ["--as-on", "goes on"], ["--as-back", "saved and given back"], ["--as-crashes", "failed or crashed"],
     ["--as-walltime", "out of walltime, or lost"], ["--as-idle", "held, without work"]];
   const chart = el("canvas", { role: "img", "aria-label": `${lines.length} jobs over time; the table below has the same` });
-  const cores = el("canvas", { role: "img", "aria-label": "cores held and cores with work over time" });
+  const cores = el("canvas", { role: "img", "aria-label": "cores held by jobs, and computing, over time" });
   drawn(chart, drawJobs, tip);
   drawn(cores, drawCores, tip);
   const table = el("details", {}, el("summary", {}, "The same as a table"));
@@ -272,7 +272,7 @@ function jobs(tip) {
     el("ul", { class: "as-legend" }, ...legend.map(([name, text]) => el("li", {}, swatch(name), text))),
     n > lines.length ? el("p", { class: "as-note" }, `${lines.length} of ${n.toLocaleString("en")} jobs: those that held most.`) : null,
     el("div", { class: "as-gantt", tabindex: "0", "aria-label": "Jobs over time" }, chart), table,
-    el("h3", {}, "Cores held, and cores with work"), el("div", {}, cores));
+    el("h3", {}, "Cores held by jobs, and computing"), el("div", {}, cores));
 }
 
 // ------------------------------------------------------------------- the other figures

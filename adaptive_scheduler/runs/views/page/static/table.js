@@ -6,7 +6,7 @@ const AHEAD = 20; // rows beyond what is visible
 // The least width of a column in pixels, by its kind or key; those that are left out first where there is no room.
 const LEAST = { id: 40, name: 130, phase: 98, number: 62, text: 88 };
 const LEFT_OUT = ["tries", "worked", "rate", "tag", "loss", "job", "points", "reason"];
-const GAP = 8; // pixels
+const GAP = 14; // pixels, as in view.css
 const TALLEST = 8e6; // pixels: browsers draw no taller elements
 
 export class RowTable {

@@ -204,7 +204,7 @@ class View {
   }
 
   showFailed(group) {
-    this.search.value = group.items.length === 1 ? "" : group.reason;
+    this.search.value = group.items.length === 1 ? "" : group.search;
     this.filter = { phase: "failed", search: this.search.value };
     this.drawProgress(this.summary);
     this.table.restart();
@@ -230,7 +230,7 @@ class View {
 
   drawRows(page) {
     this.table.show(page);
-    const what = this.summary && this.summary.kind === "task" ? "tasks" : "learners";
+    const what = `${this.summary && this.summary.kind === "task" ? "task" : "learner"}${page.total === 1 ? "" : "s"}`;
     setText(this.matching, page.matching === page.total ? `${page.total.toLocaleString("en")} ${what}` : `${page.matching.toLocaleString("en")} of ${page.total.toLocaleString("en")} ${what}`);
   }
 

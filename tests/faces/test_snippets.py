@@ -50,7 +50,7 @@ ELSEWHERE = {
     ("docs/search.md", "space:"): "tests/e2e/test_search.py",
 }  # fmt: skip
 #: Kinds of blocks that are no programs: text, and what commands print.
-SHOWN = {"text"}
+SHOWN = {"text", "json"}
 
 _LOCAL = "scheduler.LocalScheduler(cores=1, max_cores=2, executor_type='sequential')"
 _TASKS = "from adaptive_scheduler import *\nfrom adaptive_scheduler import scheduler\n"

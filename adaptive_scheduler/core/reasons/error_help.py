@@ -15,6 +15,7 @@ SPECIAL_CASES: Mapping[str, str] = {
     "ChangedError": "DataFileError",
     "HeadGoneError": "RunError",
     "LeaseLostError": "DataFileError",
+    "MaxRestartsReachedError": "RunError",
     "NotPickledError": "UnpicklableError",
 }
 

@@ -26,12 +26,12 @@ pytestmark = pytest.mark.mpi
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
-    """A JupyterLab in a folder with the example; its functions take long enough to be watched."""
+    """A JupyterLab in a folder with the example; its functions take so long that no learner ends before it is cancelled."""
     folder = tmp_path / "a notebook"
     folder.mkdir()
     text = (ROOT / "example.ipynb").read_text()
-    slow = text.replace("time.sleep(0.01)", "time.sleep(0.3)").replace("sleep(0.002)", "sleep(0.3)")
-    assert slow.count("sleep(0.3)") == 2
+    slow = text.replace("time.sleep(0.01)", "time.sleep(2.0)").replace("sleep(0.002)", "sleep(2.0)")
+    assert slow.count("sleep(2.0)") == 2
     (folder / "example.ipynb").write_text(slow)
     state = tmp_path / "jupyter"
     environment = {

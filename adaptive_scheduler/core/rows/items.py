@@ -231,7 +231,7 @@ MAX_CUTS = 2
 _CRASHES = frozenset((EndKind.SIGNAL, EndKind.DIED, EndKind.LOST))
 #: How a try of a task ended, by what its head tells; of those that are not here it failed.
 _HOW = {
-    EndKind.VALUE: UNKNOWN, EndKind.CANCELLED: int(How.CANCELLED), EndKind.CUT: int(How.WALLTIME),
+    EndKind.CANCELLED: int(How.CANCELLED), EndKind.CUT: int(How.WALLTIME),
     EndKind.SIGNAL: int(How.CRASHED), EndKind.DIED: int(How.CRASHED), EndKind.LOST: int(How.LOST),
     EndKind.BACK: int(How.NOT_BEGUN),
 }  # fmt: skip
@@ -264,7 +264,7 @@ def _end_task(item: TaskItem, event: TaskEnded, _: Budget) -> TaskItem:
         item, phase=phase, job=None, attempts=item.attempts + event.begun, fails=fails,
         crashes=crashes, cuts=cuts, losses=losses, reason=reason,
         worked=item.worked + _seconds(event.seconds), code=event.code,
-        how=_how_of_task(event, crashes > item.crashes),
+        how=UNKNOWN if phase is DONE else _how_of_task(event, crashes > item.crashes),
     )  # fmt: skip
 
 

@@ -72,10 +72,6 @@ def _short(name: str, folder: str) -> str:
 def data_of(found: Collected) -> dict[str, Any]:
     """What the page draws: the figures as texts and numbers, and the view's own messages."""
     report, folder = found.report, _shared_folder(found)
-    failures = [
-        msgspec.structs.replace(one, names=[_short(name, folder) for name in one.names])
-        for one in report.failures
-    ]
     return {
         "summary": msgspec.to_builtins(_at_the_end(found.summary, report)),
         "columns": [
@@ -98,7 +94,7 @@ def data_of(found: Collected) -> dict[str, Any]:
             [one.item, _short(one.name, folder), one.phase, lasting(one.seconds), one.tries]
             for one in report.slowest
         ],
-        "failures": msgspec.to_builtins(failures),
+        "failures": _failures(report, folder),
         "chart": msgspec.to_builtins(report.chart),
         "series": msgspec.to_builtins(report.series),
         "parameters": [[name, _setting(value)] for name, value in report.parameters.items()],
@@ -117,6 +113,14 @@ def _use(report: RunReport) -> list[dict[str, Any]]:
         }
         for name in PARTS
     ]
+
+
+def _failures(report: RunReport, folder: str) -> Any:
+    """Groups of failures, with short names."""
+    return msgspec.to_builtins([
+        msgspec.structs.replace(one, names=[_short(name, folder) for name in one.names])
+        for one in report.failures
+    ])  # fmt: skip
 
 
 def _at_the_end(shown: Summary, report: RunReport) -> Summary:

@@ -213,8 +213,7 @@ class RunManager(FormerMembers):
         chosen = folder_of(default, plan.fnames) if self._has_default_folder else default
         _refuse_tasks(chosen)
         super().__init__(chosen, plan.fnames, plan)
-        self._wanted = default
-        self.check, self.overwrite = options.check, options.overwrite
+        self._wanted, self.overwrite = default, options.overwrite
 
     @staticmethod
     def attach(folder: str | os.PathLike[str]) -> Run:

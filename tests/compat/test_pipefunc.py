@@ -18,7 +18,7 @@ from tests.install.test_wheel import RETRIES, ROOT, run
 VERSION = "0.93.2"
 #: With it what it needs; everything else is that of this environment.
 PACKAGES = (f"pipefunc=={VERSION}", "networkx==3.6.1", "pytest-asyncio==1.5.0", "xarray==2026.9.0")
-#: Its tests that use adaptive_scheduler; nine of them run jobs: a minute on two free cores, four on busy ones.
+#: Its tests that use adaptive_scheduler; nine of them run jobs, which took four to seven minutes on two busy cores.
 FILES = (
     "map/test_adaptive_slurm_executor.py",
     "map/test_adaptive_scheduler.py",

@@ -28,7 +28,7 @@ PAGES = {
 #: Modules whose public names have a page of the reference; the first is the package.
 MODULES = (
     "adaptive_scheduler", "scheduler", "server_support", "client_support", "sweeps", "emews",
-    "utils", "errors",
+    "utils", "widgets", "errors",
 )  # fmt: skip
 #: What is shown besides, as public names inherit from it.
 BESIDES = {

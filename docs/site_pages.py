@@ -142,6 +142,7 @@ def public_names(name: str) -> dict[str, str]:
     return {
         public: f"{_home(thing)}.{getattr(thing, '__qualname__', public)}"
         for public, thing in things.items()
+        if _home(thing).startswith("adaptive_scheduler")  # a logger is no name of ours
         if not inspect.ismodule(thing)
     }
 

@@ -155,6 +155,7 @@ def public_names(name: str) -> dict[str, str]:
         public: f"{_home(thing) if _is_ours(name, public) else _module(name).__name__}"
         f".{getattr(thing, '__qualname__', public) if _is_ours(name, public) else public}"
         for public, thing in things.items()
+        if _home(thing).startswith("adaptive_scheduler")  # a logger is no name of ours
         if not inspect.ismodule(thing)
     }
 

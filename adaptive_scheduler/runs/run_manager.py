@@ -163,6 +163,7 @@ class RunManager(FormerMembers):
     """
 
     _plan: CheckedRun
+    _is_starting: bool = False
 
     @accepts_former
     @accept_aliases(limits=Limits, saving=Saving, network=Network)

@@ -12,7 +12,6 @@ from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.runs.compat.batch.given_values import value_at
 from adaptive_scheduler.schedulers.base import Scheduler
-from adaptive_scheduler.schedulers.user_script import with_exports
 
 #: Stands in the script of a job that belongs to no run.
 NO_RUN = "/RUN_FOLDER"
@@ -165,6 +164,8 @@ class JobFiles(Scheduler):
 
     def _whole(self, own: str, request: JobRequest, index: int | None) -> str:
         """Return a user's script with what its job needs: directives of its own come after ours, and before commands."""
+        from adaptive_scheduler.schedulers.user_script import with_exports  # with all executors
+
         lines = [line for line in own.splitlines() if not line.startswith("#!")]
         text = "\n".join(["#!/bin/bash -l", *self.header(request), *lines])
         variables, script = self.extra_env_vars(index=index), self.extra_script(index=index)

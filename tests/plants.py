@@ -259,7 +259,7 @@ MORE = (
     ),
     Plant(
         "jobs that a row names are not watched",
-        Change("open_state", "statement watch", "pass"),
+        Change("storage.row_codec:_state_of", "statement watch", "pass"),
     ),
     Plant(
         "a cut listing is believed",

@@ -257,7 +257,8 @@ def test_a_disk_whose_answers_are_out_of_date(machine: Machine) -> None:
     assert "/shown on " in said.fault("garbled")["found"]
 
 
-def test_what_is_printed_for_people() -> None:
+def test_what_is_printed_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # it tries to write in the current folder
     done = CliRunner().invoke(app, ["doctor", *HERE, "--ports", "1-1", "--interface", "nope"])
     assert done.exit_code == 1
     assert "fault   where the manager listens: there is no interface nope" in done.output

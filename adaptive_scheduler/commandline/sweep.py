@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,7 +122,7 @@ def _print_planned(made: Sweep, plan: Plan) -> None:
         for name, decision in one.decisions.items()
     ]  # fmt: skip
     print_result(
-        "sweep", dry_run=True, folder=made.folder.output, is_joined=False, total=len(commands),
+        "sweep", dry_run=True, folder=Path(made.folder.output).absolute(), is_joined=False, total=len(commands),
         commands=commands, progress=None,
     )  # fmt: skip
 
@@ -183,7 +184,7 @@ def _run(made: Sweep, place: Place) -> int:
     with shown(console, is_debug=made.options.is_debug) as show:
         progress = made.run(place, partial(_print_plan, made), show)
     print_result(
-        "sweep", folder=made.folder.output, is_joined=False, total=progress.total, commands=[],
+        "sweep", folder=Path(made.folder.output).absolute(), is_joined=False, total=progress.total, commands=[],
         progress=_sums(progress),
     )  # fmt: skip
     return _print_end(made, progress)
@@ -238,7 +239,7 @@ def _join(output: str, title: str | None, typed: list[str], *, dry_run: bool) ->
     assert isinstance(place.where, Here), place
     code = exit_codes.DONE if dry_run else serve_run(folder.run, place.where)
     print_result(
-        "sweep", dry_run=dry_run, folder=folder.output, is_joined=True, total=0, commands=[],
+        "sweep", dry_run=dry_run, folder=Path(folder.output).absolute(), is_joined=True, total=0, commands=[],
         progress=None,
     )  # fmt: skip
     return code

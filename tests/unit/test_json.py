@@ -178,6 +178,7 @@ def test_a_sweep_and_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     (line,) = printed("sweep", "-y", "sweep.yaml")
     check("sweep", line)
+    assert line["folder"] == str(tmp_path / "output"), "as other commands have it"
     assert (line["dry_run"], line["progress"]["done"]) == (False, 2)
     for row in printed("results", "output"):
         check("results", row)

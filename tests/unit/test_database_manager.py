@@ -302,3 +302,20 @@ def test_a_job_too_many_leaves_when_its_item_has_ended_and_the_others_stay() -> 
     assert replies[0] == Idle(1.0, over=True)
     assert [type(reply) for reply in replies[1:]] == [Assigned, Assigned]
     assert desk.ask(owners[0], Claim()) == Idle(1.0, over=True), "it leaves, whatever is free"
+
+
+def test_a_job_that_runs_does_not_leave_for_others_that_wait_in_the_queue() -> None:
+    """The limit was lowered to as many as run: those that wait are cancelled, not it."""
+    desk = Desk(9)
+    jobs = desk.state.jobs
+    number = jobs.begin_submit(0, 4, "job", 0.0, 0.0).number
+    jobs.end_submit(number, ["1", "2", "3", "4"], 0.0)
+    for one in (ANNA, BOB):
+        desk.ask(one, Hello("n1", 1, 1, submit=number))
+    token = desk.claim(ANNA).token
+    limits = msgspec.structs.replace(desk.state.config.limits, max_jobs=2)
+    desk.state.config = msgspec.structs.replace(desk.state.config, limits=limits)
+    assert isinstance(desk.ask(ANNA, Finish(token, claims=True)), Assigned)
+    desk.claim(BOB)
+    desk.ask(client("3"), Hello("n1", 1, 1, submit=number))
+    assert desk.ask(client("3"), Claim()) == Idle(1.0, over=True), "it has started, as one too many"

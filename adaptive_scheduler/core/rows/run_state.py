@@ -88,7 +88,10 @@ class RunState:
         return not self.items.unfinished and (not self.tasks.is_open or self.cancelled)
 
     def is_one_too_many(self, job: str) -> bool:
-        """Whether a job without an item must leave, because the run may have fewer jobs by now."""
+        """Whether a job without an item must leave, because the run may have fewer jobs by now.
+
+        Those that wait in the queue do not count: they are cancelled, see `reconcile`.
+        """
         most, live = self.config.limits.max_jobs, self.jobs.live
         if (
             len(live) <= most
@@ -98,8 +101,8 @@ class RunState:
         ):
             return False
         going = self.stops.being_cancelled
-        own = (one.record for one in live.values() if not one.record.external)
-        return sum(not record.goodbye and record.id not in going for record in own) > most
+        own = (one for name, one in live.items() if name not in going and not one.record.external)
+        return sum(not (one.record.goodbye or one.waits) for one in own) > most
 
     def pool_of(self, job: str) -> Pool | None:
         """Return the pool of a job; None if it was started by hand."""

@@ -171,9 +171,9 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Sets how many jobs a run of learners has at most at a time; those too many leave when their learner has ended.
+    """Sets how many jobs a run of learners has at most at a time.
 
-    The answer has how many jobs the run has, or has asked for.
+    Of those too many, the ones that wait are cancelled, and the ones that run leave when their learner has ended. The answer has how many jobs the run has, or has asked for.
     """
 
     max_jobs: int

@@ -257,7 +257,7 @@ def _balance(
         elif need > 0:
             needs[shape] = max(0, min(need, counts.room.get(shape, need)))
     useless = {job for action in actions if isinstance(action, CancelJobs) for job in action.jobs}
-    actions += _cancel_above_limit(observed, takers, useless, coming.total(), limits)
+    actions += _cancel_above_limit(observed, takers, useless, coming, limits)
     in_queue = observed.at_work + sum(not job.record.external for job in observed.jobs)
     room = limits.max_jobs - in_queue - coming.total()
     if not observed.blocked and room > 0:
@@ -279,7 +279,7 @@ def _cancel_above_limit(
     observed: ObservedJobs,
     takers: Mapping[int, Sequence[TrackedJob]],
     useless: Container[str],
-    coming: int,
+    coming: Counter[int],
     limits: JobLimits,
 ) -> list[Action]:
     """Cancel the youngest pending jobs above the limit: else those that run would leave for them, and they may wait for days."""
@@ -290,7 +290,7 @@ def _cancel_above_limit(
         job.id for job in observed.jobs
         if not (job.record.external or job.record.goodbye or job.id in going or job.id in useless)
     ]  # fmt: skip
-    surplus = observed.at_work + len(staying) + coming - limits.max_jobs
+    surplus = observed.at_work + len(staying) + coming.total() - limits.max_jobs
     will_take = {job.id for jobs in takers.values() for job in jobs if job.state is PENDING}
     pending = [job for job in staying if job in will_take]
     found = pending[max(0, len(pending) - surplus) :] if surplus > 0 else []

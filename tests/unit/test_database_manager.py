@@ -319,3 +319,15 @@ def test_a_job_that_runs_does_not_leave_for_others_that_wait_in_the_queue() -> N
     desk.claim(BOB)
     desk.ask(client("3"), Hello("n1", 1, 1, submit=number))
     assert desk.ask(client("3"), Claim()) == Idle(1.0, over=True), "it has started, as one too many"
+
+
+def test_jobs_that_a_person_has_submitted_get_work_whatever_the_limit_is() -> None:
+    """As with `manage_database` and an sbatch of one's own: nobody has set a limit for them."""
+    desk = Desk(9)
+    limits = msgspec.structs.replace(desk.state.config.limits, max_jobs=1)
+    desk.state.config = msgspec.structs.replace(desk.state.config, limits=limits)
+    for n in range(3):
+        desk.ask(client(str(n)), Hello("n1", 1, 1))
+        desk.claim(client(str(n)))
+    desk.ask(client("7"), Hello("n1", 1, 1, submit=1))
+    desk.claim(client("7"))

@@ -32,7 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, NO_MORE, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
 from adaptive_scheduler.manager.explain import EXPLAIN_REQUESTS
 from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS
@@ -188,7 +188,7 @@ def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
     """Else a cancel that was decided while it was idle would end it while it works."""
     desk = Desk()
     desk.state.stops.being_cancelled["1"] = 0.0
-    assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
+    assert desk.ask(ANNA, Claim()) == Idle(1.0, True, NO_MORE)
     assert isinstance(desk.ask(BOB, Claim()), Assigned)
 
 
@@ -247,7 +247,7 @@ def test_a_job_that_is_being_cancelled_may_finish_its_item_and_gets_no_other() -
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.stops.being_cancelled["1"] = 0.0
-    assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, over=True)
+    assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, True, NO_MORE)
     assert desk.state.items.rows[got.item].phase is Phase.DONE
 
 
@@ -299,9 +299,9 @@ def test_a_job_too_many_leaves_when_its_item_has_ended_and_the_others_stay() -> 
     replies = [
         desk.ask(one, Finish(token, claims=True)) for one, token in zip(owners, tokens, strict=True)
     ]
-    assert replies[0] == Idle(1.0, over=True)
+    assert replies[0] == Idle(1.0, over=True, reason=NO_MORE)
     assert [type(reply) for reply in replies[1:]] == [Assigned, Assigned]
-    assert desk.ask(owners[0], Claim()) == Idle(1.0, over=True), "it leaves, whatever is free"
+    assert desk.ask(owners[0], Claim()) == Idle(1.0, True, NO_MORE), "it leaves, whatever is free"
 
 
 def test_a_job_that_runs_does_not_leave_for_others_that_wait_in_the_queue() -> None:
@@ -318,7 +318,9 @@ def test_a_job_that_runs_does_not_leave_for_others_that_wait_in_the_queue() -> N
     assert isinstance(desk.ask(ANNA, Finish(token, claims=True)), Assigned)
     desk.claim(BOB)
     desk.ask(client("3"), Hello("n1", 1, 1, submit=number))
-    assert desk.ask(client("3"), Claim()) == Idle(1.0, over=True), "it has started, as one too many"
+    assert desk.ask(client("3"), Claim()) == Idle(1.0, True, NO_MORE), (
+        "it has started, as one too many"
+    )
 
 
 def test_jobs_that_a_person_has_submitted_get_work_whatever_the_limit_is() -> None:

@@ -240,10 +240,11 @@ class Assigned(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """There is no item now. `over`: nor will there be; else ask again after `wait` seconds."""
+    """There is no item now. `over`: nor will there be, for this `reason`; else ask again after `wait` seconds."""
 
     wait: float
     over: bool = False
+    reason: str = ""
 
 
 class Ok(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.runs.compat.learners import shared_limit
 from adaptive_scheduler.runs.compat.learners.shares import Share, fair_parts, next_limits
 
 
@@ -91,3 +95,34 @@ def test_what_nobody_changes_comes_to_rest_at_fair_parts(seed: int) -> None:
     expected = fair_parts(limit, [one.share() for one in runs])
     assert [run.granted for run in runs] == expected
     assert sum(expected) == min(limit, sum(run.own for run in runs))
+
+
+class OfAnotherDisk:
+    """A run whose disk is away, as a stale NFS mount is."""
+
+    max_jobs, is_started, awaits_start, folder = 4, True, False, RunFolder(Path("/nowhere"))
+
+
+def test_a_disk_that_is_away_for_a_moment_does_not_end_the_sharing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = shared_limit.SharedLimit(4)
+    limit.add(OfAnotherDisk())
+    limit._runs[0].granted = 4
+    rounds = []
+
+    def look(*_: object) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:  # it is there again, and the run has ended
+            limit._runs[0].is_closed = True
+        raise OSError(errno.ESTALE, "stale file handle")
+
+    monkeypatch.setattr(shared_limit, "ManagerClient", look)
+    monkeypatch.setattr(shared_limit, "PAUSE", 0.0)
+    limit.begin()
+    thread = limit._thread
+    assert thread is not None
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(rounds) == 3
+    assert not limit._runs

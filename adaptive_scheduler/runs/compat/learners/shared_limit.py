@@ -51,7 +51,7 @@ class SharingRun:
             return Share(min(self.own, len(self.run)) if may_start else 0)
         try:
             return self._ask()
-        except (AdaptiveSchedulerError, TimeoutError):  # it does not answer now
+        except (AdaptiveSchedulerError, OSError):  # it does not answer now, or its disk is away
             return Share(max(1, self.granted), self.granted, self.has)
 
     def _ask(self) -> Share:
@@ -125,12 +125,12 @@ class SharedLimit:
             if fault is not None:
                 raise fault
 
-    def _grant(self, one: SharingRun, n: int) -> AdaptiveSchedulerError | None:
+    def _grant(self, one: SharingRun, n: int) -> AdaptiveSchedulerError | OSError | None:
         if n == one.granted or one.is_closed:
             return None
         try:
             one.grant(n)
-        except AdaptiveSchedulerError as error:
+        except (AdaptiveSchedulerError, OSError) as error:
             one.is_closed = not one.granted
             return error if one.is_closed else None  # a limit is set again in the next round
         return None
@@ -141,7 +141,7 @@ class SharedLimit:
             stopped.wait(PAUSE)
             try:
                 self.step()
-            except AdaptiveSchedulerError as error:
+            except (AdaptiveSchedulerError, OSError) as error:
                 warnings.warn(f"MultiRunManager: a run was not started: {error}", stacklevel=1)
             with self._lock:
                 if all(one.is_closed for one in self._runs):

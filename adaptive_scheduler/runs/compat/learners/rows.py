@@ -139,9 +139,9 @@ class DatabaseView:
         return sum(row["phase"] in waiting for row in self.as_dicts())
 
     def is_done(self) -> bool:
-        """Whether every learner has ended."""
-        ended = (DONE.value, FAILED.value, CANCELLED.value)
-        return all(row["phase"] in ended for row in self.as_dicts())
+        """Whether every learner has ended; before the start none has."""
+        ended, rows = (DONE.value, FAILED.value, CANCELLED.value), self.as_dicts()
+        return bool(rows) and all(row["phase"] in ended for row in rows)
 
     @property
     def failed(self) -> list[dict[str, Any]]:

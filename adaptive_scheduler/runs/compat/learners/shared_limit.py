@@ -46,7 +46,7 @@ class SharingRun:
         """Ask it how it stands."""
         if self.is_closed:
             return Share(0)
-        if not self.granted and not self.run.is_started:
+        if not self.granted and self.run.awaits_start:
             may_start = self.after is None or _has_ended(self.after)
             return Share(min(self.own, len(self.run)) if may_start else 0)
         try:

@@ -221,6 +221,11 @@ class TaskRunManager:
         return self._executor is not None
 
     @property
+    def awaits_start(self) -> bool:
+        """Whether `start` is still to be called."""
+        return not self.is_started
+
+    @property
     def task(self) -> RunTask | None:
         """The end of all tasks, to be awaited; None before the start."""
         return RunTask(self.status, self._wait, self.cancel) if self.is_started else None

@@ -7,8 +7,11 @@ import inspect
 import multiprocessing
 import os
 import pickle
+import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing.managers import BaseManager
 from threading import Lock
 from typing import Any
@@ -201,14 +204,46 @@ class LRUCachedCallable:
             self._values = self._values or SharedValues(self.max_size)
             return self._values
 
+    @property
+    def hashed_as(self) -> Any:
+        """What `hash_anything` takes for it: where its values are is no part of it."""
+        return self.function
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the function by value, and where its values are."""
-        address = self._open().address if self.max_size else None
-        return _received, (cloudpickle.dumps(self.function), self.max_size, address)
+        """Send the function by value, and where its values are; where that calls itself, a mark stands for it."""
+        around = _sent.get()
+        if id(self) in around:
+            return _itself, (around[id(self)],)
+        mark, address = uuid.uuid4().hex, self._open().address if self.max_size else None
+        with _within(_sent, {**around, id(self): mark}):
+            function = cloudpickle.dumps(self.function)
+        return _received, (mark, function, self.max_size, address)
 
 
-def _received(function: bytes, max_size: int, address: Address | None) -> LRUCachedCallable:
-    cached = LRUCachedCallable(cloudpickle.loads(function), max_size=max_size)
+#: Those whose function is being pickled, by id, to their marks; and those that are being made again, by these.
+_sent: ContextVar[Mapping[int, str]] = ContextVar("_sent", default={})  # noqa: B039  never changed
+_made: ContextVar[Mapping[str, LRUCachedCallable]] = ContextVar("_made", default={})  # noqa: B039
+
+
+@contextmanager
+def _within(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    before = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(before)
+
+
+def _itself(mark: str) -> LRUCachedCallable:
+    return _made.get()[mark]
+
+
+def _received(
+    mark: str, function: bytes, max_size: int, address: Address | None
+) -> LRUCachedCallable:
+    cached = LRUCachedCallable.__new__(LRUCachedCallable)  # first: its function may hold it
+    with _within(_made, {**_made.get(), mark: cached}):
+        cached.__init__(cloudpickle.loads(function), max_size=max_size)  # type: ignore[misc]
     if address:
         cached._values = SharedValues(max_size, address)  # noqa: SLF001
     return cached

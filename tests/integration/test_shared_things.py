@@ -127,6 +127,7 @@ def test_a_function_that_calls_itself_is_sent_whole():
     assert one is other
     assert one.function.__globals__["fibonacci"] is one
     assert (one(10), len(one.cache_dict)) == (55, 11)
+    assert pickle.dumps(one) == pickle.dumps(one)  # it is sent once, not with each task
 
 
 def test_fault_23_the_process_with_the_values_ends_with_its_client(calls):

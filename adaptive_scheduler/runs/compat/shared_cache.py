@@ -164,6 +164,7 @@ class LRUCachedCallable:
         self.function = function
         self.max_size = max_size
         self._values: SharedValues | None = None
+        self._mark = uuid.uuid4().hex  # one, so that its pickle is always the same
         self._lock = Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -205,8 +206,8 @@ class LRUCachedCallable:
             return self._values
 
     @property
-    def hashed_as(self) -> Any:
-        """What `hash_anything` takes for it: where its values are is no part of it."""
+    def stands_for(self) -> Any:
+        """What counts where it is hashed or compared: where its values are does not."""
         return self.function
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -214,10 +215,10 @@ class LRUCachedCallable:
         around = _sent.get()
         if id(self) in around:
             return _itself, (around[id(self)],)
-        mark, address = uuid.uuid4().hex, self._open().address if self.max_size else None
-        with _within(_sent, {**around, id(self): mark}):
+        address = self._open().address if self.max_size else None
+        with _within(_sent, {**around, id(self): self._mark}):
             function = cloudpickle.dumps(self.function)
-        return _received, (mark, function, self.max_size, address)
+        return _received, (self._mark, function, self.max_size, address)
 
 
 #: Those whose function is being pickled, by id, to their marks; and those that are being made again, by these.
@@ -244,6 +245,7 @@ def _received(
     cached = LRUCachedCallable.__new__(LRUCachedCallable)  # first: its function may hold it
     with _within(_made, {**_made.get(), mark: cached}):
         cached.__init__(cloudpickle.loads(function), max_size=max_size)  # type: ignore[misc]
+    cached._mark = mark  # noqa: SLF001
     if address:
         cached._values = SharedValues(max_size, address)  # noqa: SLF001
     return cached

@@ -46,11 +46,11 @@ class WrappedFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        return self.hashed_as(*args, **kwargs)
+        return self.stands_for(*args, **kwargs)
 
     @property
-    def hashed_as(self) -> Callable[..., Any]:
-        """The function; `hash_anything` takes it for the whole, in whatever way it travels."""
+    def stands_for(self) -> Callable[..., Any]:
+        """The function, which counts where this is hashed or compared, in whatever way it travels."""
         if self._key not in _functions:
             data = self._source
             _functions[self._key] = loads(

@@ -158,7 +158,7 @@ def test_attributes_have_both_names(tmp_path: Path) -> None:
     assert (made.url, made.max_simultaneous_jobs) == ("tcp://127.0.0.1:4000", 100)
     assert (made.is_started, made.task, made.elapsed_time()) == (False, None, 0.0)
     assert made.database_manager.as_dicts() == []
-    assert made.database_manager.is_done()
+    assert not made.database_manager.is_done()  # who watches it goes on
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = made.nothing
 

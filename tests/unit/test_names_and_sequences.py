@@ -16,6 +16,8 @@ import pytest
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.utils import (
+    LRUCachedCallable,
+    WrappedFunction,
     add_constant_to_fname,
     combine_sequence_learners,
     combo2fname,
@@ -109,6 +111,14 @@ DIFFERENT = {
 def test_fault_32_different_values_have_different_hashes(name):
     one, other = DIFFERENT[name]
     assert hash_anything(one) != hash_anything(other)
+
+
+@pytest.mark.parametrize("kind", [LRUCachedCallable, WrappedFunction])
+def test_a_function_in_a_wrapper_has_a_hash_wherever_that_was_made(kind):
+    """The address of the cache was part of it, and so of file names: no other session found its data."""
+    made = [kind(lambda x: x), kind(lambda x: x), kind(lambda x: x + 1)]
+    one, other, another = map(hash_anything, made)
+    assert one == other != another
 
 
 def test_a_value_that_holds_itself_has_a_hash():

@@ -109,6 +109,8 @@ class _Content:
             return self._code(x)
         if isinstance(x, (type, ModuleType)):
             return self._tagged("name", *_name(x))
+        if hasattr(type(x), "stands_for"):  # of ours: a function around a function
+            return self._tagged("object", self.of(type(x)), self.of(x.stands_for))
         reduce = copyreg.dispatch_table.get(type(x))
         reduced: Any = reduce(x) if reduce else x.__reduce_ex__(_PROTOCOL)
         if isinstance(reduced, str):  # a global

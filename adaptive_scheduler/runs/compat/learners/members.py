@@ -51,6 +51,8 @@ class FormerMembers(Run):
     _stranger: Any = None
     #: While `start` has not returned: its folder is there, and its manager is not yet.
     _is_starting: bool = False
+    #: Whether `start` of this object has started it, or has attached to it.
+    _was_started: bool = False
     save_dataframe: bool = False
     dataframe_format: Format = "pickle"
 
@@ -91,6 +93,15 @@ class FormerMembers(Run):
     def is_started(self) -> bool:
         """Whether the run was started."""
         return not self._is_starting and self.before_start() is None
+
+    @property
+    def awaits_start(self) -> bool:
+        """Whether `start` would carry it on: it was not started here and no manager has it, or that has died."""
+        if not self.is_started:
+            return True
+        if self._viewer.lives():
+            return False
+        return not self._was_started or str(self.status()) == "manager dead"
 
     @property
     def task(self) -> RunTask | None:

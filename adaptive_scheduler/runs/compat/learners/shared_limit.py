@@ -44,9 +44,11 @@ class SharingRun:
 
     def observe(self) -> Share:
         """Ask it how it stands."""
+        if self.granted and not self.run.folder.config.exists():  # it has ended, and was removed
+            self.is_closed = True
         if self.is_closed:
             return Share(0)
-        if not self.granted and not self.run.is_started:
+        if not self.granted and self.run.awaits_start:
             may_start = self.after is None or _has_ended(self.after)
             return Share(min(self.own, len(self.run)) if may_start else 0)
         try:
@@ -96,10 +98,13 @@ class SharedLimit:
         self._thread: threading.Thread | None = None
 
     def add(self, run: Any, after: Any = None) -> None:
-        """Let a run take part, and start it when there is room."""
+        """Let a run take part, and start it when there is room; one whose manager has died is started again."""
         with self._lock:
-            if all(one.run is not run or one.is_closed for one in self._runs):
+            known = [one for one in self._runs if one.run is run and not one.is_closed]
+            if not known:
                 self._runs.append(SharingRun(run, run.max_jobs, after))
+            elif run.awaits_start:
+                known[0].granted = known[0].has = 0
 
     def begin(self) -> None:
         """Do the first round now, so that its errors are raised here; the others in a thread."""

@@ -15,15 +15,16 @@ from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.compat.batch.node_sizes import refuse_too_large
-from adaptive_scheduler.runs.compat.learners.rows import DatabaseView
+from adaptive_scheduler.runs.compat.learners.rows import DatabaseView, files_of_job
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
 from adaptive_scheduler.runs.compat.tasks.slurm_task import SlurmTask
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.load_data import import_pandas
-from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.views.status import RunStatus
+from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
+from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,9 @@ class TaskRunManager:
         self._pools = _Pools(settings, scheduler)
         self._times: list[float] = []
         self._lock = threading.RLock()
+
+    #: Of a run of learners that saves tables; this one's are made when they are asked for.
+    save_dataframe, dataframe_format = False, "pickle"
 
     # -------------------------------------------------------------------- tasks
 
@@ -221,9 +225,18 @@ class TaskRunManager:
         return self._executor is not None
 
     @property
+    def awaits_start(self) -> bool:
+        """Whether `start` is still to be called."""
+        return not self.is_started
+
+    @property
     def task(self) -> RunTask | None:
         """The end of all tasks, to be awaited; None before the start."""
         return RunTask(self.status, self._wait, self.cancel) if self.is_started else None
+
+    def task_status(self) -> None:
+        """Print how the run stands; its manager is a process of its own."""
+        print(repr(self.status()))
 
     def status(self) -> RunStatus:
         """Return ``not started``, ``running``, ``held``, ``finished``, ``failed`` or ``cancelled``, with details."""
@@ -295,9 +308,18 @@ class TaskRunManager:
         return DatabaseView(self._rows, self.parse_log_files)
 
     def _rows(self) -> list[dict[str, Any]]:
-        table: list[dict[str, Any]] = [] if self._executor is None else self._executor.tasks()
+        if self._executor is None:
+            return []
+        table, logs = self._executor.tasks(), Path(read_config(self.folder).log_folder)
         return [
-            {**row, "is_done": row["state"] == "done", "phase": row["state"], "job_id": row["job"]}
+            {
+                **row,
+                "is_done": row["state"] == "done",
+                "phase": row["state"],
+                "job_id": row["job"],
+                "job_name": self.job_name if row["job"] else None,
+                **files_of_job(row["job"], logs),
+            }
             for row in table
         ]
 
@@ -313,6 +335,15 @@ class TaskRunManager:
     def load_learners(self) -> list[Any]:
         """Return no learners: values are in the futures."""
         return []
+
+    def job_starting_times(self) -> list[float]:
+        """Return nothing: jobs of tasks come and go with these."""
+        return []
+
+    def snapshot(self, rows: Rows = "active") -> RunSnapshot:
+        """Return how the run stands; see `RunManager.snapshot`."""
+        with ManagerClient(self.folder) as client:
+            return client.snapshot(rows)
 
     def load_dataframes(self) -> pd.DataFrame:
         """Return a table of the values there are, by the number of their task."""

@@ -93,7 +93,7 @@ def sweep(
     from adaptive_scheduler.runs.sweep.start import Sweep, SweepOptions
 
     if join is not None:
-        exit_with(_join(join, title, resource or []))
+        exit_with(_join(join, title, resource or [], dry_run=dry_run))
         return
     selection = Selection(title, command or [], sample, seed)
     made = Sweep(
@@ -222,7 +222,8 @@ def _print_end(made: Sweep, progress: Progress) -> int:
     return exit_codes.DONE
 
 
-def _join(output: str, title: str | None, typed: list[str]) -> int:
+def _join(output: str, title: str | None, typed: list[str], *, dry_run: bool) -> int:
+    from adaptive_scheduler.commandline.output.dry_run import would
     from adaptive_scheduler.core.texts import counted
     from adaptive_scheduler.runs.driver.pools import serve_run
     from adaptive_scheduler.runs.sweep.join import find_sweep, place_of_joiner
@@ -231,10 +232,13 @@ def _join(output: str, title: str | None, typed: list[str]) -> int:
     folder = find_sweep(output, title)
     place = place_of_joiner(folder, typed)
     print_line(
-        f"Commands of {folder.output} run here too, in {counted(place.slots, 'slot')}. Ctrl-C leaves; the "
-        "sweep goes on."
+        f"{would(dry_run)}Commands of {folder.output} run here too, in {counted(place.slots, 'slot')}. Ctrl-C "
+        "leaves; the sweep goes on."
     )
     assert isinstance(place.where, Here), place
-    code = serve_run(folder.run, place.where)
-    print_result("sweep", folder=folder.output, is_joined=True, total=0, commands=[], progress=None)
+    code = exit_codes.DONE if dry_run else serve_run(folder.run, place.where)
+    print_result(
+        "sweep", dry_run=dry_run, folder=folder.output, is_joined=True, total=0, commands=[],
+        progress=None,
+    )  # fmt: skip
     return code

@@ -20,15 +20,21 @@ import pytest
 CLI = (sys.executable, "-m", "adaptive_scheduler.cli")
 #: A job of one process on this machine.
 LOCAL = ("--scheduler", "local", "--cores", "1", "--max-cores", "1", "--executor-type", "sequential")  # fmt: skip
+#: What is needed to mount a file system of these kinds from a file, or served by a program.
+DEVICES = {
+    "btrfs": ("/dev/loop-control",),
+    "fuse": ("/dev/fuse",),
+    "fuseblk": ("/dev/fuse", "/dev/loop-control"),
+}
 
 
 def need_root() -> None:
-    """Skip a test by name that needs root, for mounts and networks of its own; in CI that fails it."""
+    """Skip a test by name that needs root, for mounts and networks of its own; in CI, too, as others do."""
     if os.geteuid() != 0:
-        missing("needs root, for mounts and networks of its own")
+        pytest.skip("needs root, for mounts and networks of its own")
     trial = ["unshare", "--mount", "--net", "true"]
     if subprocess.run(trial, capture_output=True, check=False).returncode:
-        missing("unshare(1) may make no namespaces in this container")
+        pytest.skip("unshare(1) may make no namespaces in this container")
 
 
 def need(program: str, package: str) -> str:
@@ -40,11 +46,13 @@ def need(program: str, package: str) -> str:
 
 
 def need_disk(kind: str) -> None:
-    """Skip a test by name where Linux has no such file system; in CI that fails it."""
+    """Skip a test by name where Linux has no such file system; in CI, too: it cannot be installed."""
     if modprobe := shutil.which("modprobe", path="/usr/sbin:/sbin:/usr/bin:/bin"):
         subprocess.run([modprobe, kind], capture_output=True, check=False)
     if kind not in Path("/proc/filesystems").read_text().split():
-        missing(f"this Linux has no {kind}")
+        pytest.skip(f"this Linux has no {kind}")
+    if absent := [device for device in DEVICES[kind] if not Path(device).exists()]:
+        pytest.skip(f"{kind}: there is no {', '.join(absent)}")
 
 
 def missing(reason: str) -> NoReturn:
@@ -162,16 +170,18 @@ class Networks:
     """
 
     def __init__(self) -> None:
-        self._sleepers = [
-            subprocess.Popen(["unshare", "--net", "sleep", "3600"]) for _ in ("manager", "node")
+        self._sleepers = [  # they end with this process, however that ends: then their input does
+            subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE)
+            for _ in ("manager", "node")
         ]
         for one in self._sleepers:
             _wait_for_namespace(one.pid)
         here, there = (f"/proc/{one.pid}/ns/net" for one in self._sleepers)
         self.manager, self.node = (["nsenter", f"--net={path}"] for path in (here, there))
-        self._make(self._sleepers[1].pid)
 
-    def _make(self, node: int) -> None:
+    def make(self) -> None:
+        """Give them their interfaces and addresses."""
+        node = self._sleepers[1].pid
         for line in (
             f"link add shared type veth peer name shared netns {node}",
             "addr add 10.77.0.1/24 dev shared",
@@ -194,12 +204,15 @@ class Networks:
             add rule inet wall input iifname "shared" tcp dport {ports} {verdict}
         """
         nft = need("nft", "nftables")
+        trial = [*self.manager, nft, "list", "tables"]
+        if subprocess.run(trial, capture_output=True, check=False).returncode:
+            pytest.skip("this Linux has no nf_tables")
         subprocess.run([*self.manager, nft, "-f", "-"], input=rules, text=True, check=True)
 
     def close(self) -> None:
         for one in self._sleepers:
             one.kill()
-            one.wait()
+            one.communicate()
 
 
 def _wait_for_namespace(pid: int) -> None:
@@ -219,6 +232,7 @@ def networks() -> Iterator[Networks]:
     need_root()
     made = Networks()
     try:
+        made.make()
         yield made
     finally:
         made.close()

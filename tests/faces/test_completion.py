@@ -53,7 +53,8 @@ def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PseudoTerm
         file.write(f"\n{prompt}\n")
     folder = tmp_path / "work"
     make_run(folder / "my $study", learners(30))
-    rows = [TaskItem(n, "", Phase.DONE, name=f"train_{n}") for n in range(3)]
+    names = ("train_0", "train_1", "score_2")
+    rows = [TaskItem(n, "", Phase.DONE, name=name) for n, name in enumerate(names)]
     make_run(folder / "tasks_run", rows, "task", {"batches": {"a": {"items": [0, 1, 2]}}})
     options = ["--rcfile", str(home / path), "-i"] if name == "bash" else ["-i"]
     with PseudoTerminal([name, *options], 100, 30, folder, environ) as started:
@@ -62,7 +63,10 @@ def shell(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PseudoTerm
 
 
 def completed(shell: PseudoTerminal, typed: str, shown: str) -> None:
-    shell.type(f"\x15{typed}\t")  # \x15 empties the line
+    assert shown.rstrip() not in typed
+    shell.type("\x15")  # it empties the line
+    shell.until(lambda text: shown.rstrip() not in text, "the line is not empty")
+    shell.type(f"{typed}\t")
     shell.until_shown(shown.rstrip())
 
 
@@ -74,7 +78,7 @@ def test_commands_runs_learners_and_tasks(shell: PseudoTerminal) -> None:
         "adaptive-scheduler logs my\\ \\$study alpha_4.142",
         "alpha_4.142857143_温度_29.pickle ",
     )
-    completed(shell, "adaptive-scheduler cancel tasks_run train_2", "cancel tasks_run train_2 ")
+    completed(shell, "adaptive-scheduler cancel tasks_run sc", "cancel tasks_run score_2 ")
     completed(shell, "adaptive-scheduler cancel tasks_run tra", "cancel tasks_run train_")
     completed(shell, "adaptive-scheduler cancel --dry", "cancel --dry-run ")
     completed(shell, "adaptive-scheduler pool re", "pool remove ")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.clusters.pbs import DEFAULTS, PrivatePBS
-from tests.faces.doctor_world import Machine, machine, networks, python_on
+from tests.faces.doctor_world import CLI, Machine, machine, networks, python_on
 
 _ = machine
 #: Two cores: MPI is looked at, too.
@@ -84,6 +87,64 @@ def test_what_the_cluster_refuses(
     assert found in one["found"]
     assert remedy in one["remedy"]
     assert "submit" not in {one["check"] for one in said.checks}, "a job would be refused, too"
+
+
+class SlowAnswer:
+    """A `qsub` that has submitted, and does not end yet."""
+
+    def __init__(self, login: Machine, cluster: PrivatePBS) -> None:
+        self._cluster = cluster
+        self._submitted, self._may_end = login.folder / "submitted", login.folder / "may end"
+        real = shutil.which("qsub", path=cluster.env["PATH"])
+        self.program = login.program(
+            "qsub",
+            f"#!/bin/sh\n{real} \"$@\"\ntouch '{self._submitted}'\n"
+            f"until [ -e '{self._may_end}' ]; do sleep 0.1; done\n",
+        )
+
+    def doctor(self, login: Machine) -> subprocess.Popen[str]:
+        """Start it; returns when its job is there."""
+        for path in (self._submitted, self._may_end):
+            path.unlink(missing_ok=True)
+        started = subprocess.Popen(
+            [*CLI, "doctor", *ONE], cwd=login.folder, env=login.environment(), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._cluster.wait(self._submitted.exists, "a job that is submitted", 300)
+        return started
+
+    def end(self) -> None:
+        self._may_end.touch()
+
+
+def held(cluster: PrivatePBS) -> list[str]:
+    return [name for name, job in cluster.jobs().items() if job["job_state"] not in "FX"]
+
+
+def test_no_job_stays_held_after_ctrl_c_and_none_after_kill_9_and_another_doctor(
+    login: Machine, cluster: PrivatePBS
+) -> None:
+    slow = SlowAnswer(login, cluster)
+    try:
+        stopped = slow.doctor(login)
+        stopped.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            stopped.wait(2)  # it waits for the job's number
+        slow.end()
+        said, _ = stopped.communicate(timeout=300)
+        assert (stopped.returncode, held(cluster)) == (130, []), said
+        assert "Traceback" not in said
+
+        killed = slow.doctor(login)
+        killed.kill()
+        killed.communicate()
+        slow.end()
+        assert len(held(cluster)) == 1
+    finally:
+        slow.end()
+        slow.program.unlink()
+    assert login.doctor(*ONE).code == 0
+    assert held(cluster) == []
 
 
 def test_root_may_submit_no_jobs(login: Machine, cluster: PrivatePBS) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adaptive_scheduler.commandline.input.find_run import runs_below
 from tests.faces.browsers import PATIENCE, launch
 from tests.faces.layout import faults
 
@@ -54,10 +56,20 @@ def lab(tmp_path: Path) -> Iterator[str]:
         yield json.loads(found.read_text())["url"]
     finally:
         server.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             server.wait(60)
-        finally:
-            server.kill()
+        server.kill()
+        server.wait()
+        cancel_runs(folder, environment)
+
+
+def cancel_runs(folder: Path, environment: dict[str, str]) -> None:
+    """A test that fails leaves a run, which would go on."""
+    for run in runs_below(folder).runs:
+        words = [sys.executable, "-m", "adaptive_scheduler.cli", "cancel", str(run.home)]
+        subprocess.run(
+            words, env=environment, check=True, timeout=PATIENCE / 1000, stdout=subprocess.DEVNULL
+        )
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:

@@ -280,6 +280,9 @@ def test_another_machine_joins_with_slots_of_its_own(world: SweepWorld) -> None:
     )
     with world.begun() as first:
         wait_until(lambda: world.ledger)
+        dry = world.run("--join", "output", "-r", "7", "--dry-run")
+        assert "Nothing is changed. Without --dry-run: Commands of" in dry
+        assert "run here too, in 1 slot." in dry
         assert "run here too, in 2 slots" in world.run("--join", "output", "-r", "8", "9")
         assert first.wait(60) == 0
     assert set(world.ledger) == {"0", "8", "9"}

@@ -98,11 +98,22 @@ def test_of_a_run_of_tasks(tmp_path: Path) -> None:
         row_codec.RESOURCES: {"0": {}},
     }  # fmt: skip
     home = str(make_run(tmp_path / "run", rows, "task", tables).home)
-    for words in (["status"], ["tasks"], ["pool", "list"], ["report"], ["doctor"]):
+    for words in (["status"], ["tasks"], ["pool", "list"], ["pool"], ["report"], ["doctor"]):
         lines = printed(*words, home)
         assert len(lines) == (2 if words == ["tasks"] else 1)
         for line in lines:
-            check(" ".join(words), line)
+            check("pool list" if words == ["pool"] else " ".join(words), line)
+
+
+def test_pools_of_the_only_run_and_a_report_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "run", [TaskItem(0, "", Phase.DONE)], "task", {"batches": {}})
+    monkeypatch.chdir(tmp_path)
+    (line,) = printed("pool")
+    check("pool list", line)
+    assert printed("report", "-o", "numbers.json") == []
+    check("report", json.loads(Path("numbers.json").read_text()))
 
 
 def test_of_all_runs(tmp_path: Path) -> None:
@@ -184,7 +195,7 @@ def test_help(words: list[str]) -> None:
     ("words", "kind", "status"),
     [(["status", "nowhere"], "RunError", 2), (["cancel", "nowhere"], "RunError", 2),
      (["run", "nowhere.py"], "InputError", 2), (["status", "--foo"], "NoSuchOption", 2),
-     (["statsu"], "UsageError", 2), (["pool", "lsit"], "UsageError", 2),
+     (["statsu"], "UsageError", 2), (["--foo"], "NoSuchOption", 2), (["pool", "lsit"], "UsageError", 2),
      (["task"], "MissingParameter", 2), (["run", "bad.py"], "UserCodeError", 2),
      (["help", "NoError"], "InputError", 2)],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",

@@ -53,4 +53,8 @@ def report(
         text = report_text(folder, form or "html")
         print_json_text(text) if form == "json" else sys.stdout.write(text)
         return
-    print_line(f"Written: {write_report(folder, target, form)}")
+    written = f"Written: {write_report(folder, target, form)}"
+    if as_json:  # standard output is for programs
+        sys.stderr.write(written + "\n")
+    else:
+        print_line(written)

@@ -60,7 +60,8 @@ class PoolCommands(GroupWithPlainHelp):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without a word, list the pools of the only run."""
         is_completed = ctx.resilient_parsing  # TAB offers the commands
-        return super().parse_args(ctx, args if args or is_completed else ["list"])
+        is_list = args in ([], ["--json"]) and not is_completed
+        return super().parse_args(ctx, ["list", *args] if is_list else args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of the first word."""

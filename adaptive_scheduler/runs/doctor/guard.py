@@ -21,13 +21,17 @@ class _Attempt(threading.Thread):
         super().__init__(name=check, daemon=True)
         self._check, self._attempt = check, attempt
         self._found: list[Finding] | None = None
+        self._has_ended = threading.Event()  # join() returns at once after an interrupted one
 
     def run(self) -> None:
-        self._found = _findings(self._check, self._attempt)
+        try:
+            self._found = _findings(self._check, self._attempt)
+        finally:
+            self._has_ended.set()
 
     def result(self, end: float) -> list[Finding]:
         """Wait until `end`, on the monotonic clock; say so if there is no result then."""
-        self.join(max(end - time.monotonic(), 0))
+        self._has_ended.wait(max(end - time.monotonic(), 0))
         if self._found is not None:
             return self._found
         remedy = "Something hangs there: a file system that is away, or a program. Try again later."
@@ -35,7 +39,10 @@ class _Attempt(threading.Thread):
 
 
 def make_checks(
-    attempts: Mapping[str, Callable[[], Found]], seconds: float | None = None
+    attempts: Mapping[str, Callable[[], Found]],
+    seconds: float | None = None,
+    *,
+    to_the_end: bool = False,
 ) -> list[Finding]:
     """Make several checks at once.
 
@@ -45,6 +52,9 @@ def make_checks(
         Of names in `CHECKS`.
     seconds : float, optional
         For each of them; default: those of the table.
+    to_the_end : bool
+        After Ctrl-C, too, they are waited for, because they undo what they have done; a second one
+        ends that.
 
     Returns
     -------
@@ -56,7 +66,14 @@ def make_checks(
     for thread in threads.values():
         thread.start()
     limits = {name: CHECKS[name].seconds if seconds is None else seconds for name in threads}
-    return [one for name, thread in threads.items() for one in thread.result(begun + limits[name])]
+    ends = {name: begun + limit for name, limit in limits.items()}
+    try:
+        return [one for name, thread in threads.items() for one in thread.result(ends[name])]
+    except KeyboardInterrupt:
+        if to_the_end:
+            for name, thread in threads.items():
+                thread.result(ends[name])
+        raise
 
 
 def _findings(name: str, attempt: Callable[[], Found]) -> list[Finding]:

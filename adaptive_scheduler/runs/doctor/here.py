@@ -44,7 +44,8 @@ def look_here(trial: ClusterCheck, *, job: bool = True) -> list[Finding]:
     found = [programs, *make_checks(checks)]
     answers = programs.ok and all(one.ok for one in found if one.check == "batch-system")
     if answers:
-        found += make_checks({"request": lambda: try_request(trial, held=job)})
+        asked = {"request": lambda: try_request(trial, held=job)}
+        found += make_checks(asked, to_the_end=True)
     return found
 
 

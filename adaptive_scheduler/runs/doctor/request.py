@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import structs
 
 from adaptive_scheduler.core.doctor.findings import Finding, fine, unknown, wrong
 from adaptive_scheduler.core.doctor.refusals import OVER_LIMITS, judge_refusal, plain
-from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest
+from adaptive_scheduler.core.jobs.batch_jobs import CommandResult, JobId, JobRequest, JobState
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import SchedulerError
 from adaptive_scheduler.io.system.hosts import Hosts
@@ -21,6 +22,8 @@ from adaptive_scheduler.schedulers.base import Scheduler
 
 #: A walltime that every queue allows (seconds).
 SHORT = 60
+#: The tag of jobs that are held; no run has it.
+_TAG = "check"
 
 
 def try_request(trial: ClusterCheck, *, held: bool) -> list[Finding]:
@@ -33,6 +36,7 @@ def try_request(trial: ClusterCheck, *, held: bool) -> list[Finding]:
             return [_judge_test(run_command(argv))]
         if not held or not (argv := scheduler.held_command(request, script)):
             return []
+        _cancel_left(scheduler)
         found = _submit_held(scheduler, argv)
         if found.fault == OVER_LIMITS and (resources.walltime or 0) > SHORT:
             short = structs.replace(resources, walltime=SHORT)
@@ -47,7 +51,7 @@ def _write(scheduler: Scheduler, resources: Resources, script: Path) -> JobReque
     """Write a script that asks for these resources, and does nothing."""
     hosts = Hosts(scheduler, run_command).of(resources)
     request = JobRequest(
-        "adaptive-scheduler-check", "check", resources, os.devnull, hosts=tuple(hosts)
+        "adaptive-scheduler-check", _TAG, resources, os.devnull, hosts=tuple(hosts)
     )
     lines = ["#!/bin/bash", *scheduler.header(request), "true", ""]
     script.write_bytes(os.fsencode("\n".join(lines)))
@@ -73,6 +77,14 @@ def _submit_held(scheduler: Scheduler, argv: Sequence[str]) -> Finding:
             f"Cancel it: {' '.join(scheduler.cancel_commands([job])[0])}",
         )  # fmt: skip
     return fine("request", f"it would be taken: job {job} was, held, and is cancelled")
+
+
+def _cancel_left(scheduler: Scheduler) -> None:
+    """Cancel what is held since an earlier one was killed: it would stay in the queue for ever."""
+    with suppress(SchedulerError):
+        for row in scheduler.parse_queue(run_command(scheduler.queue_command())):
+            if row.comment == _TAG and row.state is not JobState.ENDED:
+                _cancel(scheduler, row.id)
 
 
 def _cancel(scheduler: Scheduler, job: JobId) -> None:

@@ -37,6 +37,11 @@ class GroupWithPlainHelp(TyperGroup):
         """Return the parameters, each with the word that stands for its value."""
         return [_plain(parameter) for parameter in super().get_params(ctx)]
 
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **others: Any) -> Any:
+        """Parse the words before the command; what is wrong with them is told to programs, too."""
+        with tells_programs(args):
+            return super().make_context(info_name, args, *more, **others)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; that there is none is told to programs, too."""
         with tells_programs(args):

@@ -154,14 +154,18 @@ def test_a_run_whose_manager_has_died_is_started_again_when_it_is_added_again(
 class OfAnotherDisk:
     """A run whose disk is away, as a stale NFS mount is."""
 
-    max_jobs, is_started, awaits_start, folder = 4, True, False, RunFolder(Path("/nowhere"))
+    max_jobs, is_started, awaits_start = 4, True, False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder)
+        self.folder.config.touch()
 
 
 def test_a_disk_that_is_away_for_a_moment_does_not_end_the_sharing(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = shared_limit.SharedLimit(4)
-    limit.add(OfAnotherDisk())
+    limit.add(OfAnotherDisk(tmp_path))
     limit._runs[0].granted = 4
     rounds = []
 

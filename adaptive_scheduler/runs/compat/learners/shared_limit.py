@@ -44,8 +44,6 @@ class SharingRun:
 
     def observe(self) -> Share:
         """Ask it how it stands."""
-        if self.granted and not self.run.folder.config.exists():  # it has ended, and was removed
-            self.is_closed = True
         if self.is_closed:
             return Share(0)
         if not self.granted and self.run.awaits_start:
@@ -57,6 +55,9 @@ class SharingRun:
             return Share(max(1, self.granted), self.granted, self.has)
 
     def _ask(self) -> Share:
+        if self.granted and not self.run.folder.config.exists():  # it has ended, and was removed
+            self.is_closed = True
+            return Share(0)
         with ManagerClient(self.run.folder) as client:
             self.granted = self.granted or read_config(self.run.folder).limits.max_jobs
             lives = client.lives()

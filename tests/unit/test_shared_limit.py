@@ -158,6 +158,7 @@ class OfAnotherDisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)
+        self.folder.config.parent.mkdir()
         self.folder.config.touch()
 
 

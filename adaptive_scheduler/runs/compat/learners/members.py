@@ -155,7 +155,7 @@ class FormerMembers(Run):
         if chosen not in FORMATS:
             raise InputError(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}.")
         if chosen == "widget":
-            return super().info(interval)
+            return super().info(2.0 if interval == "widget" else interval)
         return self.snapshot("all") if chosen == "data" else self.status().text
 
     # ------------------------------------------------------------------- its tables

@@ -110,7 +110,9 @@ def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> 
     assert "removed" in shown(panel)
 
 
-def test_a_panel_of_a_run_of_tasks_is_like_one_of_learners(tmp_path: Path) -> None:
+def test_a_panel_of_a_run_of_tasks_is_like_one_of_learners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It ended in an AttributeError from when the tasks were started, and the jobs had no logs."""
 
     def say(x: int) -> int:
@@ -135,6 +137,9 @@ def test_a_panel_of_a_run_of_tasks_is_like_one_of_learners(tmp_path: Path) -> No
     find, database = server_support.logs_with_string_or_condition, run.database_manager
     until(lambda: bool(find("a line of a task", database)))
     assert run.job_starting_times() == database.fnames == []
+    capsys.readouterr()
+    run.info(3)  # in a notebook the view of an Executor
+    assert "1 failed" in capsys.readouterr().out
     executor.shutdown()
 
 

@@ -272,6 +272,8 @@ def test_dicts_become_columns_also_where_the_first_row_has_none():
     assert wide["y.a"].isna().tolist() == [True, False]
     assert wide.loc[8, "y.a"] == 5
     assert list(frame) == ["x", "y", "z"]  # as it was
+    joined = expand_dict_columns(pd.concat([frame, frame]))  # has each row number twice
+    assert joined["y.a"].fillna(0).tolist() == [0, 5, 0, 5]
     with pytest.raises(InputError, match=r"'y\.a' already"):
         expand_dict_columns(frame.assign(**{"y.a": 1}))
 

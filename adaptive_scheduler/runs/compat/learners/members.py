@@ -155,7 +155,7 @@ class FormerMembers(Run):
         if chosen not in FORMATS:
             raise InputError(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}.")
         if chosen == "widget":
-            return super().info(interval)
+            return super().info(2.0 if interval == "widget" else interval)
         return self.snapshot("all") if chosen == "data" else self.status().text
 
     # ------------------------------------------------------------------- its tables
@@ -246,11 +246,16 @@ class FormerMembers(Run):
         Raises
         ------
         RunError
-            The run goes on: cancel it first.
+            The run goes on: cancel it first; or the folder has a run of other learners.
         """
         del remove_old_logs_folder
         if not self.folder.config.exists():
             return
+        if self.before_start() is not None:
+            raise RunError(
+                f"cleanup: {self.folder.home} holds a run of other learners, which stays. Remove the folder yourself "
+                "if nobody needs it."
+            )
         self._must_not_run("cleanup")
         logs = Path(read_config(self.folder).log_folder)
         remove_run(self.folder, logs)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.compat.batch.node_sizes import refuse_too_large
+from adaptive_scheduler.runs.compat.learners.members import FORMATS
 from adaptive_scheduler.runs.compat.learners.rows import DatabaseView, files_of_job
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
@@ -285,14 +287,18 @@ class TaskRunManager:
     def __await__(self) -> Any:
         return self._wait().__await__()
 
-    def info(self, format: str = "widget") -> Any:  # noqa: A002
-        """Show how the tasks stand; ``"text"`` and ``"data"`` return it."""
-        if format not in ("widget", "text", "data"):
-            raise InputError(f"format={format!r} must be 'widget', 'text' or 'data'.")
-        if format == "widget":
+    def info(self, interval: TimeLike = 2.0, format: str = "widget") -> Any:  # noqa: A002
+        """Show how the tasks stand, as `Executor.info` does; ``"text"`` and ``"data"`` return it."""
+        chosen = interval if interval in FORMATS else format
+        if chosen not in FORMATS:
+            raise InputError(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}.")
+        if chosen != "widget":
+            return self.status().text if chosen == "text" else self.status()
+        if self._executor is None or not self.folder.config.exists():
             print(repr(self.status()))
-            return None
-        return self.status().text if format == "text" else self.status()
+        else:
+            self._executor.info(2.0 if interval == "widget" else interval)
+        return None
 
     def __repr__(self) -> str:
         return f"TaskRunManager {self.job_name!r} in {self._settings.folder}: {self.status()!r}"

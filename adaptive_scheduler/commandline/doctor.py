@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,14 +166,34 @@ def _look_at_cluster(
     if isinstance(made, Finding):
         return [made]
     resources = wanted.resources if wanted.resources and not typed else made.shapes(1)[0][0]
-    return check(
-        ClusterCheck(
-            made, resources, wanted.folder, wanted.folder, wanted.timeout,
-            wanted.network.interface, wanted.network.ports, wanted.report,
-            TASK if wanted.tasks else LEARNER,
-        ),
-        job=wanted.job,
+    trial = ClusterCheck(
+        made, resources, wanted.folder, wanted.folder, wanted.timeout,
+        wanted.network.interface, wanted.network.ports, wanted.report,
+        TASK if wanted.tasks else LEARNER,
     )  # fmt: skip
+    with _ended_as_by_ctrl_c():
+        return check(trial, job=wanted.job)
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Within it SIGTERM and a terminal that is closed leave no job and no folder behind, either."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # only that may have handlers
+    numbers = (signal.SIGTERM, signal.SIGHUP) if is_main else ()
+    before = {one: signal.getsignal(one) for one in numbers}
+    # nohup ignores one of them
+    ends = [one for one, handler in before.items() if handler is signal.SIG_DFL]
+    for one in ends:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in ends:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _scheduler(typed: dict[str, Any], run: RunFolder | None) -> Scheduler | Finding:

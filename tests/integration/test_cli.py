@@ -132,6 +132,19 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"]], ids=" ".join)
+def test_a_full_disk_where_the_output_goes_is_told(tmp_path: Path, words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "adaptive_scheduler.cli", *words],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "Error: the output cannot be written: No space left on device. Make room, and run the command again."
+    ]
+
+
 def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> None:
     text = terminal.run("--help")
     for command in ("run", "status", "logs", "cancel", "resume", "retry", "doctor", "check", "manager",

@@ -81,6 +81,22 @@ def test_without_it_the_only_run_is_changed(
     assert "learner 2 is failed" in typed("logs", "2")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["cancel", ""], ["cancel", "", "1"], ["resume", ""], ["status", ""], ["explain", "", "1"]],
+    ids=" ".join,
+)
+def test_an_empty_text_is_not_the_run_of_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """What a shell types for a variable that is not set; `cancel "$RUN"` cancelled a run."""
+    folder = make_run(tmp_path / "my study", learners(6))
+    before = snapshot_on_disk(folder).phases
+    monkeypatch.chdir(tmp_path)
+    assert "perhaps a variable is not set" in typed(*words, code=2)
+    assert snapshot_on_disk(folder).phases == before
+
+
 @pytest.mark.parametrize("words", [["retry"], ["retry", "3"], ["resume"]], ids=" ".join)
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_run_that_has_lost_its_learners_is_not_begun_again(

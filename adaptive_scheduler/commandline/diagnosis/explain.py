@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +59,7 @@ def explain(
             f"{words[0]} is a run. Which of its learners, tasks or jobs? Give an id, such as 7; "
             "`adaptive-scheduler status` shows them."
         )
-    folder = find_run(Path(words[0]) if len(words) == 2 else None)
+    folder = find_run(words[0] if len(words) == 2 else None)
     seen = look(folder)
     with ManagerClient(folder) as viewer:
         found = find_and_explain(viewer, seen, words[-1], is_job=is_job)

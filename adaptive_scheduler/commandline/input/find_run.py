@@ -31,12 +31,14 @@ def find_run(typed: str | os.PathLike[str] | None, below: Path | None = None) ->
     Raises
     ------
     InputError
-        Nothing was typed, and there is no run or more than one.
+        Nothing was typed, and there is no run or more than one; or an empty text.
     RunError
         There is no run of this name.
     """
     if typed is None:
         return _only_one(below or _here())
+    if not os.fspath(typed):
+        raise InputError("The name of the run is empty: perhaps a variable is not set.")
     folder = RunFolder(typed)
     if _is_run(folder):
         return folder
@@ -57,7 +59,7 @@ def split_run(words: Sequence[str], below: Path | None = None) -> tuple[RunFolde
     InputError, RunError
         As `find_run`.
     """
-    if words and (_names_run(words[0]) or not _could_be_item(words[0])):
+    if words and (not words[0] or _names_run(words[0]) or not _could_be_item(words[0])):
         return find_run(words[0]), list(words[1:])
     try:
         return _only_one(below or _here()), list(words)

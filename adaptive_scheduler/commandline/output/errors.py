@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import sys
@@ -16,6 +17,8 @@ from adaptive_scheduler.commandline.output.json_lines import print_json_error
 from adaptive_scheduler.commandline.output.option_names import in_option_names
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
+#: Errors of a disk that is full, and of a quota.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -37,6 +40,11 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 trace = getattr(error, "traceback_text", None) or ""
                 print_json_error(type(error), in_option_names(str(error)), code, trace)
             raise typer.Exit(code) from error
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _print_no_room(error, as_json=bool(kwargs.get("as_json")))
+            raise typer.Exit(exit_codes.FAILED) from error
         except KeyboardInterrupt as interrupt:
             sys.stderr.write("\nInterrupted.\n")
             if kwargs.get("as_json"):
@@ -44,6 +52,18 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(exit_codes.INTERRUPTED) from interrupt
 
     return guarded
+
+
+def _print_no_room(error: OSError, *, as_json: bool) -> None:
+    """Errors of a run's files are ours and name them: this is mostly of the file into which the output goes."""
+    what = error.filename or "the output"
+    text = f"{what} cannot be written: {error.strerror}. Make room, and run the command again."
+    sys.stderr.write(f"Error: {text}\n")
+    with contextlib.suppress(OSError):
+        if as_json:
+            print_json_error(type(error), text, exit_codes.FAILED)
+    with contextlib.suppress(OSError):
+        sys.stdout.close()  # Python would try to write the rest again at its end
 
 
 def _print_error(error: AdaptiveSchedulerError) -> None:

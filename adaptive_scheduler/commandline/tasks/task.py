@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +44,7 @@ def task(
         raise InputError(f"{' '.join(words)}: give one run and one task.")
     if len(words) == 1 and RunFolder(words[0]).config.exists():
         raise InputError(f"{words[0]} is a run. Which of its tasks? Give an id, such as 7.")
-    run = find_run(Path(words[0]) if len(words) == 2 else None)
+    run = find_run(words[0] if len(words) == 2 else None)
     found = show(run, words[-1], lines, as_json=as_json)
     if found and not as_json:
         print_line(found, "dim")

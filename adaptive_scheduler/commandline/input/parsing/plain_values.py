@@ -6,6 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import typer
+
+#: What is said of a text that is empty, as of a shell's variable that is not set.
+EMPTY = "It is empty: perhaps a variable is not set."
 #: Conditions of a path that typer checks.
 _CONDITIONS = (
     "exists",
@@ -34,10 +38,17 @@ def _process(parameter: Any, by_typer: Any, ctx: Any, value: Any) -> Any:
     elif isinstance(value, str) and is_one and kind is str:
         found = value
     elif isinstance(value, str | Path) and is_one and kind is Path and not _conditions(parameter):
-        found = Path(value)
+        found = _path(ctx, parameter, value)
     else:
         return by_typer(ctx, value)
     return found if parameter.callback is None else parameter.callback(ctx, parameter, found)
+
+
+def _path(ctx: Any, parameter: Any, value: str | Path) -> Path:
+    """Refuse an empty text: as a path it is the current folder, and `cancel` would cancel the run there."""
+    if value == "":
+        raise typer.BadParameter(EMPTY, ctx=ctx, param=parameter)
+    return Path(value)
 
 
 def _conditions(parameter: Any) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         server_support,
         sweeps,
         utils,
+        widgets,
     )
     from adaptive_scheduler.core.options.run_options import Limits, Network, Saving
     from adaptive_scheduler.core.searches.space import Choices, Range
@@ -80,6 +81,7 @@ __all__ = [
     "start_one_by_one",
     "sweeps",
     "utils",
+    "widgets",
 ]
 __version__ = "3.0.0"
 
@@ -92,7 +94,9 @@ if any(os.path.exists(_FORMER.format(version)) for version in ("0.1.0", "0.2.0")
         "pip uninstall -y adaptive-scheduler-mpi adaptive-scheduler, then pip install adaptive-scheduler as before."
     )
 
-_MODULES = ("client_support", "emews", "errors", "scheduler", "server_support", "sweeps", "utils")
+_MODULES = (
+    "client_support", "emews", "errors", "scheduler", "server_support", "sweeps", "utils", "widgets",
+)  # fmt: skip
 _NAMES = {
     "PBS": "scheduler",
     "SLURM": "scheduler",

@@ -101,6 +101,7 @@ CATCH_ALL = {
     "runs/compat/frame_files.py": 1,
     "runs/compat/learners/frames.py": 1,
     "runs/compat/learners/one_by_one.py": 1,
+    "runs/compat/load_save.py": 1,
     "runs/compat/logs/watchers.py": 1,
     "runs/load_data.py": 2,
     "runs/report/collect.py": 1,

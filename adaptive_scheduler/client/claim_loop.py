@@ -169,7 +169,7 @@ class ClaimLoop:
     def _wait(self, reply: Idle) -> None:
         """Nothing is free: stay a while, or end."""
         if reply.over:
-            self._end_reason = self._end_reason or "nothing is left to do"
+            self._end_reason = self._end_reason or reply.reason or "nothing is left to do"
         elif time.monotonic() - self._idle_since > self._link.timing.idle:
             self._end_reason = self._end_reason or "nothing to do for a while"
         end = time.monotonic() + reply.wait

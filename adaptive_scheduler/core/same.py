@@ -116,6 +116,8 @@ class Comparison:
         return self._all(zip(old, new, strict=True), depth)
 
     def _objects(self, old: Any, new: Any, depth: int) -> bool | None:
+        if hasattr(type(old), "stands_for"):  # of ours: a function around a function
+            return self.same(old.stands_for, new.stands_for, depth)
         if hasattr(old, "tobytes") and hasattr(old, "shape"):  # an array
             self.kept += old.nbytes + new.nbytes
             return _is(old.shape == new.shape and old.tobytes() == new.tobytes())

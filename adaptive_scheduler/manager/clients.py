@@ -31,6 +31,8 @@ from adaptive_scheduler.core.wire.messages import (
 
 #: Seconds until a client without work asks again: soon while items may come free.
 WAIT = 1.0
+#: Why a job gets no work although there is some.
+NO_MORE = "its job is cancelled, or one more than the run may have by now"
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class DatabaseManager:
         if held is None and state.is_one_too_many(owner.job):
             state.stops.being_cancelled[owner.job] = now.monotonic
         if held is None and owner.job in state.stops.being_cancelled:
-            return Idle(WAIT, over=True)
+            return Idle(WAIT, over=True, reason=NO_MORE)
         last = state.reports.get(held.id) if held is not None else None
         output = (self._output(owner.job) or "") if held is not None and held.owner != owner else ""
         item = state.items.claim(owner, record.shape, now.wall, last, output)

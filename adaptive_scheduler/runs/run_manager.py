@@ -275,6 +275,7 @@ class RunManager(FormerMembers):
                 self._start(self.check if check is None else check)
             finally:
                 self._is_starting = False
+        self._was_started = True
         return self
 
     def _start(self, check: bool) -> None:

@@ -9,6 +9,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import RunManager
+from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.scheduler import LocalScheduler
 
 
@@ -30,5 +31,8 @@ def test_what_comes_right_after_the_end_of_its_task(tmp_path: Path) -> None:
         return run_manager
 
     asyncio.run(run(3))
+    other = RunManager(made, [learner], [tmp_path / "other"], goal=3, folder=tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run of other learners, which stays"):
+        other.cleanup()
     asyncio.run(run(30)).cleanup()
     assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import adaptive
+import pytest
 
 from adaptive_scheduler import LocalScheduler, MultiRunManager, RunManager, start_one_by_one
 from adaptive_scheduler.errors import NoObservation
@@ -96,3 +97,25 @@ def test_the_third_run_waits_for_the_second_also_while_that_is_starting(tmp_path
     assert [one.result(0) for one in starts] == [None, None]
     assert [str(run.status()) for run in runs[:2]] == ["finished", "finished"]
     assert runs[2].wait(120, progress=False).phases == {"done": 3}
+
+
+@pytest.mark.parametrize("most", [None, 1])
+def test_in_another_session_start_all_carries_on_what_has_ended(
+    tmp_path: Path, most: int | None
+) -> None:
+    """It left out a run that had ended in a former session, whatever its goal is now."""
+
+    def session(goal: int) -> RunManager:
+        made = LocalScheduler(cores=1, executor_type="sequential", state=tmp_path / "batch")
+        learner = adaptive.Learner1D(lambda x: x, (0, 1))
+        fname, folder = tmp_path / "data", tmp_path / "run"
+        run = RunManager(made, [learner], [fname], goal=goal, folder=folder, interval=0.5)
+        several = MultiRunManager([run], max_jobs=most)
+        several.start_all()
+        assert run.wait(120, progress=False).phases == {"done": 1}
+        several.start_all()  # that of this session has ended, and stays so
+        assert not run.awaits_start
+        return run
+
+    assert session(3).load_learners()[0].npoints < 30
+    assert session(30).load_learners()[0].npoints >= 30

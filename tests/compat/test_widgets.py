@@ -12,7 +12,15 @@ import adaptive
 import ipywidgets
 import pytest
 
-from adaptive_scheduler import LocalScheduler, MultiRunManager, RunManager, server_support, widgets
+from adaptive_scheduler import (
+    LocalScheduler,
+    MultiRunManager,
+    RunManager,
+    SlurmExecutor,
+    server_support,
+    widgets,
+)
+from adaptive_scheduler.runs.compat.tasks.task_jobs import TaskRunManager, TaskSettings
 from adaptive_scheduler.runs.compat.widgets import log_panel
 
 
@@ -100,6 +108,39 @@ def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> 
     press(panel, "yes, cleanup files")
     assert not run.folder.config.exists()
     assert "removed" in shown(panel)
+
+
+def test_a_panel_of_a_run_of_tasks_is_like_one_of_learners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended in an AttributeError from when the tasks were started, and the jobs had no logs."""
+
+    def say(x: int) -> int:
+        print("a line of a task", flush=True)
+        return x * 11
+
+    made = LocalScheduler(cores=1, max_cores=1, state=tmp_path / "batch")
+    executor = SlurmExecutor(folder=tmp_path, partition="p", cores_per_node=1)
+    settings = TaskSettings("tasks", tmp_path / "tasks", None, 1, 0.5)
+    run = TaskRunManager(settings, made, executor._groups)
+    executor._run_manager = run  # with jobs of this machine
+    tasks = [executor.submit(say, 2), executor.submit(int, "no number")]
+    assert "not started" in shown(MultiRunManager([run]).info())
+    run.start()
+    assert tasks[0].result(120) == 22
+    assert isinstance(tasks[1].exception(120), ValueError)
+    both = MultiRunManager([run]).info()
+    assert "<th style='text-align: left'>failed</th><td>1</td>" in shown(both)
+    for panel in ("show logs", "show database", "show results"):
+        press(both, panel)
+    assert "no number" in shown(both)
+    find, database = server_support.logs_with_string_or_condition, run.database_manager
+    until(lambda: bool(find("a line of a task", database)))
+    assert run.job_starting_times() == database.fnames == []
+    capsys.readouterr()
+    run.info(3)  # in a notebook the view of an Executor
+    assert "1 failed" in capsys.readouterr().out
+    executor.shutdown()
 
 
 def test_a_log_is_followed_until_the_button_is_pressed_again(

@@ -263,13 +263,14 @@ def ended_popen(number):
 
 
 def ended_child(number, pause):
-    pid = os.fork()
-    if not pid:
-        try:
+    pid = None
+    try:  # around the fork: a child that it left by an exception would go on as a second worker
+        pid = os.fork()
+        if not pid:
             time.sleep(20)
-        except KeyboardInterrupt:
-            os._exit(-signal.SIGINT)
-        os._exit(0)
+            os._exit(0)
+    except KeyboardInterrupt:
+        os._exit(-signal.SIGINT)
     time.sleep(pause)
     os.kill(pid, number)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

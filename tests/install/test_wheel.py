@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.timeout(1500)  # the index may be slow, and the machine
 ROOT = Path(__file__).resolve().parents[2]
 #: Of pip: a package index may be slow or refuse once.
 RETRIES = ("--retries", "8", "--timeout", "60")
+#: The same of the pip that pip starts to fetch what builds a source distribution.
+PATIENCE = {"PIP_RETRIES": "8", "PIP_TIMEOUT": "60"}
 
 SCRIPT = """
 import adaptive, adaptive_scheduler
@@ -39,7 +42,7 @@ def run(command: list[str | Path], cwd: Path, seconds: float) -> str:
     """What a command printed; fails with all of its words unless it ended with 0."""
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, timeout=seconds, capture_output=True, text=True,
-        check=False,
+        check=False, env={**os.environ, **PATIENCE},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -82,11 +85,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(environment: Path) -> None
 
 def test_the_command_line_answers(environment: Path) -> None:
     command = environment / "venv" / "bin" / "adaptive-scheduler"
-    assert "run" in run([command, "--help"], environment, 30)
+    assert "run" in run([command, "--help"], environment, 120)
 
 
 def test_a_run_over_mpi_from_the_wheel_reaches_its_goal(environment: Path) -> None:
     python = environment / "venv" / "bin" / "python"
     (environment / "a script.py").write_text(SCRIPT)
-    printed = run([python, "a script.py"], environment, 180)
+    printed = run([python, "a script.py"], environment, 400)
     assert printed.split("\n")[-2] == "finished [True, True]"

@@ -114,6 +114,22 @@ def test_without_the_process_that_made_it_the_function_keeps_values_itself(calls
     assert [cached(2), cached(2), len(cached.cache_dict)] == [4, 4, 1]
 
 
+def test_a_function_that_calls_itself_is_sent_whole():
+    """As in a notebook: its globals hold what the decorator has made of it."""
+    code = (
+        "import sys, pickle; from adaptive_scheduler.utils import shared_memory_cache\n"
+        "@shared_memory_cache()\n"
+        "def fibonacci(n): return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)\n"
+        "sys.stdout.buffer.write(pickle.dumps([fibonacci, fibonacci]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    one, other = pickle.loads(done.stdout)
+    assert one is other
+    assert one.function.__globals__["fibonacci"] is one
+    assert (one(10), len(one.cache_dict)) == (55, 11)
+    assert pickle.dumps(one) == pickle.dumps(one)  # it is sent once, not with each task
+
+
 def test_fault_23_the_process_with_the_values_ends_with_its_client(calls):
     code = (
         "import os, psutil, time; from adaptive_scheduler.utils import LRUCachedCallable\n"
@@ -193,6 +209,15 @@ def test_fault_04_learners_that_cannot_be_saved_are_named(saved, tmp_path):
     assert fresh.npoints == 4
 
 
+def test_a_learner_that_cannot_be_pickled_is_named_when_the_others_are_saved(tmp_path):
+    learners = [filled(1), filled(1), filled(1)]
+    learners[0].tell((0, 0), threading.Lock())
+    names = [tmp_path / name for name in "abc"]
+    with pytest.raises(DataFileError, match=r"a: cannot be saved \(TypeError: cannot pickle"):
+        save_parallel(learners, names, with_progress_bar=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
+
+
 # ---------------------------------------------------------------------- tables
 
 
@@ -247,6 +272,8 @@ def test_dicts_become_columns_also_where_the_first_row_has_none():
     assert wide["y.a"].isna().tolist() == [True, False]
     assert wide.loc[8, "y.a"] == 5
     assert list(frame) == ["x", "y", "z"]  # as it was
+    joined = expand_dict_columns(pd.concat([frame, frame]))  # has each row number twice
+    assert joined["y.a"].fillna(0).tolist() == [0, 5, 0, 5]
     with pytest.raises(InputError, match=r"'y\.a' already"):
         expand_dict_columns(frame.assign(**{"y.a": 1}))
 

@@ -92,6 +92,12 @@ def run(payloads: dict[str, Any], *replies: Reply) -> list[Request]:
     return link.requests
 
 
+def test_a_job_that_gets_no_more_work_says_why_it_leaves() -> None:
+    link: Any = Link(Idle(0.0, True, "one too many"))
+    loop = ClaimLoop(link, {}, CONFIG, Deadline(lambda: None), structlog.get_logger())
+    assert loop.run(lambda: None) == "one too many"
+
+
 def test_an_item_is_run_by_the_payload_of_its_kind() -> None:
     one, other = Counting(), Counting()
     requests = run(

@@ -32,7 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
     Request,
     Welcome,
 )
-from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
+from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, NO_MORE, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS
 from adaptive_scheduler.manager.explain import EXPLAIN_REQUESTS
 from adaptive_scheduler.manager.tasks.drivers import DRIVER_REQUESTS
@@ -188,7 +188,7 @@ def test_a_job_that_is_being_cancelled_gets_no_more_work() -> None:
     """Else a cancel that was decided while it was idle would end it while it works."""
     desk = Desk()
     desk.state.stops.being_cancelled["1"] = 0.0
-    assert desk.ask(ANNA, Claim()) == Idle(1.0, over=True)
+    assert desk.ask(ANNA, Claim()) == Idle(1.0, True, NO_MORE)
     assert isinstance(desk.ask(BOB, Claim()), Assigned)
 
 
@@ -247,7 +247,7 @@ def test_a_job_that_is_being_cancelled_may_finish_its_item_and_gets_no_other() -
     desk = Desk()
     got = desk.claim(ANNA)
     desk.state.stops.being_cancelled["1"] = 0.0
-    assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, over=True)
+    assert desk.ask(ANNA, Finish(got.token, claims=True)) == Idle(1.0, True, NO_MORE)
     assert desk.state.items.rows[got.item].phase is Phase.DONE
 
 
@@ -299,6 +299,37 @@ def test_a_job_too_many_leaves_when_its_item_has_ended_and_the_others_stay() -> 
     replies = [
         desk.ask(one, Finish(token, claims=True)) for one, token in zip(owners, tokens, strict=True)
     ]
-    assert replies[0] == Idle(1.0, over=True)
+    assert replies[0] == Idle(1.0, over=True, reason=NO_MORE)
     assert [type(reply) for reply in replies[1:]] == [Assigned, Assigned]
-    assert desk.ask(owners[0], Claim()) == Idle(1.0, over=True), "it leaves, whatever is free"
+    assert desk.ask(owners[0], Claim()) == Idle(1.0, True, NO_MORE), "it leaves, whatever is free"
+
+
+def test_a_job_that_runs_does_not_leave_for_others_that_wait_in_the_queue() -> None:
+    """The limit was lowered to as many as run: those that wait are cancelled, not it."""
+    desk = Desk(9)
+    jobs = desk.state.jobs
+    number = jobs.begin_submit(0, 4, "job", 0.0, 0.0).number
+    jobs.end_submit(number, ["1", "2", "3", "4"], 0.0)
+    for one in (ANNA, BOB):
+        desk.ask(one, Hello("n1", 1, 1, submit=number))
+    token = desk.claim(ANNA).token
+    limits = msgspec.structs.replace(desk.state.config.limits, max_jobs=2)
+    desk.state.config = msgspec.structs.replace(desk.state.config, limits=limits)
+    assert isinstance(desk.ask(ANNA, Finish(token, claims=True)), Assigned)
+    desk.claim(BOB)
+    desk.ask(client("3"), Hello("n1", 1, 1, submit=number))
+    assert desk.ask(client("3"), Claim()) == Idle(1.0, True, NO_MORE), (
+        "it has started, as one too many"
+    )
+
+
+def test_jobs_that_a_person_has_submitted_get_work_whatever_the_limit_is() -> None:
+    """As with `manage_database` and an sbatch of one's own: nobody has set a limit for them."""
+    desk = Desk(9)
+    limits = msgspec.structs.replace(desk.state.config.limits, max_jobs=1)
+    desk.state.config = msgspec.structs.replace(desk.state.config, limits=limits)
+    for n in range(3):
+        desk.ask(client(str(n)), Hello("n1", 1, 1))
+        desk.claim(client(str(n)))
+    desk.ask(client("7"), Hello("n1", 1, 1, submit=1))
+    desk.claim(client("7"))

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import InvalidStateError
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -38,9 +39,11 @@ from adaptive_scheduler.runs.driver.commands.command import Command
 from adaptive_scheduler.runs.driver.encoding import decode_value
 from adaptive_scheduler.runs.driver.future import TaskFuture
 from adaptive_scheduler.runs.driver.outbox import Outbox
+from adaptive_scheduler.runs.driver.pools import RunPools, pool_of
 from adaptive_scheduler.runs.driver.settings import Settings
 from adaptive_scheduler.runs.driver.task_book import TaskBook
 from adaptive_scheduler.runs.sites.local import LocalSite
+from adaptive_scheduler.scheduler import SLURM
 
 
 class FakeManager:
@@ -645,3 +648,18 @@ def test_a_command_whose_input_is_gone_leaves_no_half_a_folder(
         book.submit(Settings(), command, (), {})
     assert list(book.site.folder.tasks.iterdir()) == []
     assert book.unfinished == 0
+
+
+def test_a_pool_that_is_changed_is_told_once() -> None:
+    site = SimpleNamespace(
+        name="run", refuse_missing_programs=lambda _: None, known_scheduler=lambda: None
+    )
+    book = SimpleNamespace(site=site, keeper=SimpleNamespace(ask=lambda _: None))
+    pools = RunPools(book, [])  # type: ignore[arg-type]
+    for most in (2, 1):
+        slurm = SLURM(partition="p", cores=1)
+        pools.let_run(pool_of("a", slurm, (0, most), (), (None, 1)), slurm)
+    assert str(pools).count("a (") == 1
+    assert str(pools).endswith(", at most 1 job)")
+    pools.remove("a")
+    assert str(pools) == "what it has already"

@@ -43,6 +43,7 @@ from adaptive_scheduler.runs.compat.learners import accepted
 from adaptive_scheduler.runs.compat.learners.data_removal import remove
 from adaptive_scheduler.runs.compat.learners.rows import progress_rows
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups, TaskID
+from adaptive_scheduler.runs.run import Run
 from adaptive_scheduler.scheduler import PBS, SLURM, LocalScheduler
 from adaptive_scheduler.schedulers.slurm import SLURM as TRANSLATOR
 
@@ -158,9 +159,21 @@ def test_attributes_have_both_names(tmp_path: Path) -> None:
     assert (made.url, made.max_simultaneous_jobs) == ("tcp://127.0.0.1:4000", 100)
     assert (made.is_started, made.task, made.elapsed_time()) == (False, None, 0.0)
     assert made.database_manager.as_dicts() == []
-    assert made.database_manager.is_done()
+    assert not made.database_manager.is_done()  # who watches it goes on
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = made.nothing
+
+
+def test_the_form_of_info_may_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(Run, "info", lambda _, interval: shown.append(interval))
+    made = a_run(tmp_path)
+    for given in ((), (5,), ("widget",)):
+        made.info(*given)
+    assert shown == [2.0, 5, 2.0]
+    assert made.info("text").startswith("call start()")
+    with pytest.raises(InputError, match="format='picture' must be one of"):
+        made.info(format="picture")
 
 
 def test_tables_need_a_known_format_and_what_writes_it(

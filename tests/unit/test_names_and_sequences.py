@@ -16,6 +16,8 @@ import pytest
 
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.utils import (
+    LRUCachedCallable,
+    WrappedFunction,
     add_constant_to_fname,
     combine_sequence_learners,
     combo2fname,
@@ -64,6 +66,29 @@ def test_the_hash_of_bytes_is_that_of_adaptive_scheduler_2():
     assert hash_anything(b"abc") == hashlib.md5(b"abc").hexdigest()
 
 
+class Quantity(np.ndarray):
+    """An array with a unit, as packages of units have it."""
+
+    unit = ""
+
+    def __array_finalize__(self, other):
+        self.unit = getattr(other, "unit", "")
+
+    def __reduce__(self):
+        make, arguments, state = super().__reduce__()
+        return make, arguments, (state, self.unit)
+
+    def __setstate__(self, state):
+        super().__setstate__(state[0])
+        self.unit = state[1]
+
+
+def quantity(values, unit):
+    made = np.asarray(values).view(Quantity)
+    made.unit = unit
+    return made
+
+
 EQUAL = {
     "texts that are one object or two": (["ab", "ab"], ["ab", b"ab".decode()]),
     "dicts": ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
@@ -75,6 +100,10 @@ EQUAL = {
     "lambdas": (*(lambda x: x + 1 for _ in range(2)),),
     "partials": (functools.partial(double, 1), functools.partial(double, 1)),
     "objects": (*(Thing([1], None) for _ in range(2)),),
+    "arrays with a unit": (
+        quantity(np.eye(3)[:2], "m"),
+        quantity(np.asfortranarray(np.eye(3)[:2]), "m"),
+    ),
     "in a tuple": (("ab", np.zeros(3)), (b"ab".decode(), np.zeros(3))),
 }
 
@@ -87,6 +116,8 @@ def test_equal_values_have_equal_hashes(name):
 
 long = np.arange(5000)
 DIFFERENT = {
+    "arrays with a unit": (quantity([1.0], "m"), quantity([1.0], "s")),
+    "masked arrays": (np.ma.array([999999], mask=[0]), np.ma.array([999999], mask=[1])),
     "arrays that print alike": (long, np.where(long == 2500, 0, long)),
     "arrays of other shapes": (np.zeros(4), np.zeros((2, 2))),
     "arrays of other types": (np.zeros(2), np.zeros(2, dtype=np.int64)),
@@ -101,6 +132,7 @@ DIFFERENT = {
     "bound methods": ("a".join, "b".join),
     "objects": (Thing([1], None), Thing([2], None)),
     "nested": ({"x": [long]}, {"x": [long + 1]}),
+    "types of numbers": (np.float32, np.float64),
     "moments": (dt.datetime(2026, 1, 1), dt.datetime(2026, 1, 2)),
 }
 
@@ -109,6 +141,14 @@ DIFFERENT = {
 def test_fault_32_different_values_have_different_hashes(name):
     one, other = DIFFERENT[name]
     assert hash_anything(one) != hash_anything(other)
+
+
+@pytest.mark.parametrize("kind", [LRUCachedCallable, WrappedFunction])
+def test_a_function_in_a_wrapper_has_a_hash_wherever_that_was_made(kind):
+    """The address of the cache was part of it, and so of file names: no other session found its data."""
+    made = [kind(lambda x: x), kind(lambda x: x), kind(lambda x: x + 1)]
+    one, other, another = map(hash_anything, made)
+    assert one == other != another
 
 
 def test_a_value_that_holds_itself_has_a_hash():

@@ -58,6 +58,8 @@ def test_the_lines_of_a_script_are_those_of_one_learner() -> None:
             call()
     with pytest.raises(InputError, match="Give index=0 to index=1"):
         made.extra_scheduler(index=2)
+    with pytest.raises(InputError, match="extra_env_vars has 2 entries and extra_script has 3"):
+        SLURM(cores=1, extra_env_vars=(["A=1"], ["A=2"]), extra_script=("a", "b", "c"))
     assert SLURM(cores=1, extra_env_vars={"A": "x y"}).extra_env_vars().startswith("export A='x y'")
 
 

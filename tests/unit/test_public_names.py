@@ -51,16 +51,16 @@ def test_every_error_is_a_public_name() -> None:
     assert sorted(errors) == dir(adaptive_scheduler.errors)
 
 
-def test_the_errors_are_an_attribute_of_the_package() -> None:
+def test_the_modules_are_attributes_of_the_package() -> None:
     code = (
         "import sys, json, adaptive_scheduler; before = list(sys.modules); "
         "print(json.dumps([name for name in before if name.startswith('adaptive_scheduler')])); "
-        "print(adaptive_scheduler.errors.InputError.__name__)"
+        "print(adaptive_scheduler.errors.InputError.__name__, adaptive_scheduler.widgets.info.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    before, error = done.stdout.splitlines()
+    before, names = done.stdout.splitlines()
     assert json.loads(before) == ["adaptive_scheduler"]
-    assert error == "InputError"
+    assert names == "InputError info"
 
 
 def test_the_groups_are_the_same_wherever_they_are_found() -> None:

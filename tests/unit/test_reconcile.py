@@ -227,6 +227,24 @@ def test_a_running_job_is_never_surplus() -> None:
     assert decide(*jobs, queued={0: 0}, running=1) == []
 
 
+def test_of_jobs_above_a_lowered_limit_the_youngest_that_wait_are_cancelled() -> None:
+    """Else those that run would leave for them, and they may wait for days."""
+    why = "the run may have fewer jobs by now"
+    runs = [job(str(n), state=R, was_heard=True) for n in range(2)]
+    waits = [job(str(n), state=P, shape=n % 2) for n in range(2, 6)]
+    enough = {"queued": {0: 9, 1: 9}}
+    assert decide(*runs, *waits, limit=6, **enough) == []
+    assert decide(*runs, *waits, limit=4, **enough) == [CancelJobs(["4", "5"], why)]
+    assert decide(*waits, limit=1, **enough) == [CancelJobs(["3", "4", "5"], why)]
+    assert decide(*runs, *waits, limit=1, **enough) == [CancelJobs(["2", "3", "4", "5"], why)]
+    assert decide(*waits, limit=4, at_work=3, **enough) == [CancelJobs(["3", "4", "5"], why)]
+    assert decide(*waits, limit=4, submits=[submit(1, 1, 9, 0)], **enough) == [CancelJobs(["5"], why)]  # fmt: skip
+    going = {"being_cancelled": {"2"}, "holders": {"3"}}
+    assert decide(*waits, limit=2, **enough, **going)[1:] == [CancelJobs(["5"], why)]
+    assert decide(*waits, limit=2, queued={0: 0, 1: 9}) == [CancelJobs(["2", "4"], "no work is left for it")]  # fmt: skip
+    assert decide(*waits, limit=0, **enough) == [], "a manager that submits nothing"
+
+
 def test_shapes_share_the_room() -> None:
     assert decide(queued={0: 100, 1: 100}, limit=10) == [SubmitJobs(0, 5), SubmitJobs(1, 5)]
     assert decide(queued={0: 2, 1: 100, 2: 100}, limit=10) == [

@@ -128,6 +128,14 @@ def test_no_text_of_a_run_is_markup_in_the_page(folder: RunFolder) -> None:
     assert not re.search(r'(src|href)="(?!#)', page.partition("<script")[0])
 
 
+def test_the_shared_folder_is_left_out_of_the_begin_of_a_name_alone(tmp_path: Path) -> None:
+    """`/d/` was left out wherever it stood: two learners had one name."""
+    run = PastRun(tmp_path / "run", ["/d/xy", "/d/x/d/y"])
+    page = report_text(run.close())
+    rows = json.loads(gzip.decompress(base64.b64decode(embedded(page, "report-rows"))))
+    assert [row[1] for row in rows] == ["xy", "x/d/y"]
+
+
 def test_no_text_of_a_run_is_markup_in_the_letter(folder: RunFolder) -> None:
     text = report_text(folder, "markdown")
     prose = re.sub(r"(?s)```.*?```", "", text)

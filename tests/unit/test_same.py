@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.core.same import Comparison
+from adaptive_scheduler.utils import LRUCachedCallable, WrappedFunction
 
 
 def defined(source: str, name: str = "f", **names: Any) -> Any:
@@ -92,3 +93,11 @@ def test_values_are_compared_by_type_and_content() -> None:
     assert same({"a": 1}, {"a": 1, "b": 2}) is False
     assert same({"a": {1, 2}}, {"a": {2, 1}}) is True
     assert same(iter([1]), iter([1])) is None
+
+
+@pytest.mark.parametrize("kind", [LRUCachedCallable, WrappedFunction])
+def test_a_function_in_a_wrapper_counts_alone(kind: Any) -> None:
+    """The values of a cache are elsewhere at each start, and each wrapper has a pickle of its own."""
+    first, again = kind(defined(CELL)), kind(defined("# a word\n" + CELL))
+    assert same(first, again) is True
+    assert same(first, kind(defined(CELL.replace("+ 1.5", "+ 2.5")))) is False

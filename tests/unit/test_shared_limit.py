@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.runs.compat.learners import shared_limit
+from adaptive_scheduler.runs.compat.learners.shared_limit import SharedLimit, SharingRun
 from adaptive_scheduler.runs.compat.learners.shares import Share, fair_parts, next_limits
 
 
@@ -91,3 +97,91 @@ def test_what_nobody_changes_comes_to_rest_at_fair_parts(seed: int) -> None:
     expected = fair_parts(limit, [one.share() for one in runs])
     assert [run.granted for run in runs] == expected
     assert sum(expected) == min(limit, sum(run.own for run in runs))
+
+
+@dataclass
+class Known:
+    """A `RunManager`, as far as the limit looks at it."""
+
+    folder: RunFolder
+    is_started: bool
+    awaits_start: bool
+    max_jobs: int = 4
+    starts: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return 4
+
+    def start_with(self, most: int) -> None:
+        self.starts.append(most)
+        self.awaits_start = False
+
+
+class Client:
+    """Stands for the client of a manager that takes what it is told."""
+
+    def __init__(self, _: Any) -> None: ...
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def limit_jobs(self, n: int) -> int:
+        return n
+
+
+def test_a_run_whose_folder_was_removed_leaves_its_part_to_the_others(tmp_path: Path) -> None:
+    """`cleanup()` right after its end came before the next round: it kept its jobs for ever."""
+    gone = SharingRun(Known(RunFolder(tmp_path), False, True), 4, granted=2, has=2)
+    assert gone.observe() == Share(0)
+    assert gone.is_closed
+
+
+def test_a_run_whose_manager_has_died_is_started_again_when_it_is_added_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_limit, "ManagerClient", Client)
+    run, shared = Known(RunFolder(tmp_path), False, True), SharedLimit(3)
+    shared.add(run)
+    shared.step()
+    run.is_started = run.awaits_start = True
+    shared.add(run)
+    shared.step()
+    assert run.starts == [3, 3]
+
+
+class OfAnotherDisk:
+    """A run whose disk is away, as a stale NFS mount is."""
+
+    max_jobs, is_started, awaits_start = 4, True, False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder)
+        self.folder.config.parent.mkdir()
+        self.folder.config.touch()
+
+
+def test_a_disk_that_is_away_for_a_moment_does_not_end_the_sharing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = shared_limit.SharedLimit(4)
+    limit.add(OfAnotherDisk(tmp_path))
+    limit._runs[0].granted = 4
+    rounds = []
+
+    def look(*_: object) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:  # it is there again, and the run has ended
+            limit._runs[0].is_closed = True
+        raise OSError(errno.ESTALE, "stale file handle")
+
+    monkeypatch.setattr(shared_limit, "ManagerClient", look)
+    monkeypatch.setattr(shared_limit, "PAUSE", 0.0)
+    limit.begin()
+    thread = limit._thread
+    assert thread is not None
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(rounds) == 3
+    assert not limit._runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from pathlib import Path
@@ -177,6 +178,27 @@ def test_rows_are_found_through_checkpoints_and_in_a_run_that_is_begun_anew(
     )
     files.private_folder(folder.journals)
     await_rows(source, 2, ["queued"])
+
+
+def test_rows_that_could_not_be_read_for_a_moment_are_read_afterwards(
+    source: RunSource, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Manager(folder)
+    await_rows(source, 2, ["done", "failed", "failed", "queued"])
+    manager.write(Item(3, "/data/x=3", Phase.DONE))
+    manager.store.checkpoint()  # so that all must be read
+    with monkeypatch.context() as patch:
+        patch.setattr("adaptive_scheduler.runs.views.page.source.read_tables", _away)
+        with pytest.raises(OSError, match="stale"):
+            await_rows(source, 2, [])
+    await_rows(source, 2, ["done", "failed", "failed", "done"])
+    manager.write(Item(1, "/data/x=1", Phase.QUEUED))
+    await_rows(source, 2, ["done", "queued", "failed", "done"])
+    manager.store.close()
+
+
+def _away(*_: object, **__: object) -> None:
+    raise OSError(errno.ESTALE, "stale file handle")
 
 
 def test_a_journal_tells_that_it_lacks_something(folder: RunFolder) -> None:

@@ -159,6 +159,11 @@ class TrackedJob(msgspec.Struct):
         """Whether nothing shows that it has started; one just submitted is not listed yet."""
         return not self.was_heard and self.state in (PENDING, None)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is in the queue for the first time, or was requeued, as far as is known."""
+        return self.may_be_pending or self.state is PENDING
+
     def doubt(self, seconds: float) -> float:
         """For how long a listing that lacks it is doubted, of `seconds` for a job that runs.
 

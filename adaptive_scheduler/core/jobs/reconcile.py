@@ -28,8 +28,10 @@ and does nothing. It is not declared dead while it is listed: the cancel may hav
 take an item are counted first: pending ones, and those that run without an item and are heard.
 Jobs that may exist, because their submit got no answer, count too: it is searched for by its tag
 before anything is sent in its place. What is missing is submitted, up to `max_jobs`;
-when room is scarce, the shapes share it. Surplus jobs are cancelled only while they are pending.
-A job that holds an item and is heard is never cancelled.
+when room is scarce, the shapes share it. Surplus jobs are cancelled only while they are pending:
+those without work, and those above a limit that was lowered, the youngest first. (Jobs that run
+leave by themselves then, see `RunState.is_one_too_many`.) A job that holds an item and is heard is
+never cancelled.
 
 **Deaths first.** Each death changes the counts. So deaths are returned alone; the caller carries
 them out, counts again and asks again.
@@ -254,6 +256,8 @@ def _balance(
             actions += [CancelJobs(surplus, "no work is left for it")] if surplus else []
         elif need > 0:
             needs[shape] = max(0, min(need, counts.room.get(shape, need)))
+    useless = {job for action in actions if isinstance(action, CancelJobs) for job in action.jobs}
+    actions += _cancel_above_limit(observed, takers, useless, coming, limits)
     in_queue = observed.at_work + sum(not job.record.external for job in observed.jobs)
     room = limits.max_jobs - in_queue - coming.total()
     if not observed.blocked and room > 0:
@@ -269,6 +273,28 @@ def _cancel_again(observed: ObservedJobs) -> list[Action]:
         and job.id not in observed.holders
     ]  # fmt: skip
     return [CancelJobs(pending, "it is being cancelled, and still pending")] if pending else []
+
+
+def _cancel_above_limit(
+    observed: ObservedJobs,
+    takers: Mapping[int, Sequence[TrackedJob]],
+    useless: Container[str],
+    coming: Counter[int],
+    limits: JobLimits,
+) -> list[Action]:
+    """Cancel the youngest pending jobs above the limit: else those that run would leave for them, and they may wait for days."""
+    if not limits.max_jobs:  # of a manager that submits nothing: what there is stays
+        return []
+    going = observed.being_cancelled
+    staying = [
+        job.id for job in observed.jobs
+        if not (job.record.external or job.record.goodbye or job.id in going or job.id in useless)
+    ]  # fmt: skip
+    surplus = observed.at_work + len(staying) + coming.total() - limits.max_jobs
+    will_take = {job.id for jobs in takers.values() for job in jobs if job.state is PENDING}
+    pending = [job for job in staying if job in will_take]
+    found = pending[max(0, len(pending) - surplus) :] if surplus > 0 else []
+    return [CancelJobs(found, "the run may have fewer jobs by now")] if found else []
 
 
 def _takers(observed: ObservedJobs, lease: float) -> defaultdict[int, list[TrackedJob]]:

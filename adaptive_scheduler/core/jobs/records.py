@@ -59,6 +59,11 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return is_external(self.id)
 
     @property
+    def is_of_submit(self) -> bool:
+        """Whether a submit of the run made it; a person may have submitted its script, too."""
+        return self.submit >= 0 and not self.external
+
+    @property
     def died_early(self) -> bool:
         """Whether it died before it asked for work, and nobody ended it on purpose."""
         if self.has_worked or self.external or (self.goodbye and not self.broken):

@@ -88,18 +88,22 @@ class RunState:
         return not self.items.unfinished and (not self.tasks.is_open or self.cancelled)
 
     def is_one_too_many(self, job: str) -> bool:
-        """Whether a job without an item must leave, because the run may have fewer jobs by now."""
+        """Whether a job without an item must leave, because the run may have fewer jobs by now.
+
+        Those that wait in the queue do not count: they are cancelled, see `reconcile`. Nor do those
+        that a person has started or submitted: no limit of this run is meant for them.
+        """
         most, live = self.config.limits.max_jobs, self.jobs.live
         if (
             len(live) <= most
             or self.config.kind == TASK
             or job not in live
-            or live[job].record.external
+            or not live[job].record.is_of_submit
         ):
             return False
         going = self.stops.being_cancelled
-        own = (one.record for one in live.values() if not one.record.external)
-        return sum(not record.goodbye and record.id not in going for record in own) > most
+        own = (one for name, one in live.items() if name not in going and one.record.is_of_submit)
+        return sum(not (one.record.goodbye or one.waits) for one in own) > most
 
     def pool_of(self, job: str) -> Pool | None:
         """Return the pool of a job; None if it was started by hand."""

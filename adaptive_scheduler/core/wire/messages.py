@@ -171,9 +171,9 @@ class Retry(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class ChangeMaxJobs(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Sets how many jobs a run of learners has at most at a time; those too many leave when their learner has ended.
+    """Sets how many jobs a run of learners has at most at a time.
 
-    The answer has how many jobs the run has, or has asked for.
+    Of those too many, the ones that wait are cancelled, and the ones that run leave when their learner has ended. The answer has how many jobs the run has, or has asked for.
     """
 
     max_jobs: int
@@ -240,10 +240,11 @@ class Assigned(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Idle(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """There is no item now. `over`: nor will there be; else ask again after `wait` seconds."""
+    """There is no item now. `over`: nor will there be, for this `reason`; else ask again after `wait` seconds."""
 
     wait: float
     over: bool = False
+    reason: str = ""
 
 
 class Ok(msgspec.Struct, frozen=True, gc=False, tag=True, omit_defaults=True):

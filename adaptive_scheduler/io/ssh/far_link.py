@@ -18,6 +18,7 @@ from adaptive_scheduler.io.ssh.far_session import (
     FarFailure,
     FarSession,
     LostConnectionError,
+    NoConnectionError,
 )
 
 #: Seconds between two looks whether the connection is there.
@@ -113,7 +114,7 @@ class FarLink:
         """Return what comes of a request; LostConnectionError if there is no connection."""
         with self._lock:
             if self._session is None or self._closing.is_set():
-                raise LostConnectionError(self._reason)
+                raise NoConnectionError(self._reason)
             try:
                 answer = self._session.ask(what, values)
             except LostConnectionError:

@@ -61,6 +61,10 @@ class LostConnectionError(Exception):
     """The connection has broken: what was asked may have been done or not."""
 
 
+class NoConnectionError(LostConnectionError):
+    """There is no connection: what was asked was not sent."""
+
+
 def pack(message: msgspec.Struct) -> bytes:
     """Return a message with its length before it."""
     body = _encode(message)

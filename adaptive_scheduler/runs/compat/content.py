@@ -76,6 +76,8 @@ class _Content:
             return dict(self._ordered((self.of(key), self.of(value)) for key, value in x.items()))
         if isinstance(x, (set, frozenset)):
             return self._tagged(type(x).__qualname__, self._ordered(self.of(one) for one in x))
+        if isinstance(x, type):  # also one of arrays
+            return self._tagged("name", *_name(x))
         if hasattr(x, "tobytes") and hasattr(x, "dtype") and hasattr(x, "shape"):
             return self._array(x)
         return self._object(x)
@@ -96,6 +98,8 @@ class _Content:
             return sorted(listed, key=lambda one: pickle.dumps(_Content().of(one), _PROTOCOL))
 
     def _array(self, x: Any) -> Any:
+        if hasattr(type(x), "__array_finalize__") and type(x).__module__ != "numpy":
+            return self._object(x.copy(order="C"))  # of a class with more: a unit, a mask
         if x.dtype.hasobject:
             content: Any = self.of(x.tolist())
         else:
@@ -107,8 +111,10 @@ class _Content:
             return self._function(x)
         if isinstance(x, CodeType):
             return self._code(x)
-        if isinstance(x, (type, ModuleType)):
+        if isinstance(x, ModuleType):
             return self._tagged("name", *_name(x))
+        if hasattr(type(x), "stands_for"):  # of ours: a function around a function
+            return self._tagged("object", self.of(type(x)), self.of(x.stands_for))
         reduce = copyreg.dispatch_table.get(type(x))
         reduced: Any = reduce(x) if reduce else x.__reduce_ex__(_PROTOCOL)
         if isinstance(reduced, str):  # a global

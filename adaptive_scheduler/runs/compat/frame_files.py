@@ -169,7 +169,7 @@ def expand_dict_columns(df: pd.DataFrame) -> pd.DataFrame:
                 f"column {name!r} cannot be expanded: there is a column {twice[0]!r} already. "
                 "Rename it, or give expand_dicts=False."
             )
-        df = df.join(parts)
+        df = pandas.concat([df, parts], axis=1)  # by place: a joined table has row numbers twice
     return df
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.progress import track
 
-from adaptive_scheduler.errors import DataFileError, InputError
+from adaptive_scheduler.errors import USER_RAISES, DataFileError, InputError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.runs import load_data
 
@@ -60,7 +60,7 @@ def save_parallel(
     Raises
     ------
     DataFileError
-        A file cannot be written; those of the other learners are.
+        Some data cannot be pickled, or a file cannot be written; those of the other learners are.
     """
     from adaptive_scheduler.io.learner_data import adaptive_load
 
@@ -83,7 +83,7 @@ def save_parallel(
 
 
 def _save(learner: Any, name: str) -> DataFileError | None:
-    """Save one learner; return the error of the disk, if any."""
+    """Save one learner; return the error, if any."""
     from adaptive_scheduler.io.learner_data import adaptive_load, adaptive_private
 
     try:
@@ -95,6 +95,10 @@ def _save(learner: Any, name: str) -> DataFileError | None:
             files.write_atomically(name, content, kind=DataFileError)
     except DataFileError as error:
         return error
+    except USER_RAISES as error:  # a value that cannot be pickled, or the learner's own save
+        fault = DataFileError(name, f"cannot be saved ({type(error).__name__}: {error}).")
+        fault.__cause__ = error
+        return fault
     return None
 
 

@@ -7,8 +7,11 @@ import inspect
 import multiprocessing
 import os
 import pickle
+import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing.managers import BaseManager
 from threading import Lock
 from typing import Any
@@ -161,6 +164,7 @@ class LRUCachedCallable:
         self.function = function
         self.max_size = max_size
         self._values: SharedValues | None = None
+        self._mark = uuid.uuid4().hex  # one, so that its pickle is always the same
         self._lock = Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -201,14 +205,47 @@ class LRUCachedCallable:
             self._values = self._values or SharedValues(self.max_size)
             return self._values
 
+    @property
+    def stands_for(self) -> Any:
+        """What counts where it is hashed or compared: where its values are does not."""
+        return self.function
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send the function by value, and where its values are."""
+        """Send the function by value, and where its values are; where that calls itself, a mark stands for it."""
+        around = _sent.get()
+        if id(self) in around:
+            return _itself, (around[id(self)],)
         address = self._open().address if self.max_size else None
-        return _received, (cloudpickle.dumps(self.function), self.max_size, address)
+        with _within(_sent, {**around, id(self): self._mark}):
+            function = cloudpickle.dumps(self.function)
+        return _received, (self._mark, function, self.max_size, address)
 
 
-def _received(function: bytes, max_size: int, address: Address | None) -> LRUCachedCallable:
-    cached = LRUCachedCallable(cloudpickle.loads(function), max_size=max_size)
+#: Those whose function is being pickled, by id, to their marks; and those that are being made again, by these.
+_sent: ContextVar[Mapping[int, str]] = ContextVar("_sent", default={})  # noqa: B039  never changed
+_made: ContextVar[Mapping[str, LRUCachedCallable]] = ContextVar("_made", default={})  # noqa: B039
+
+
+@contextmanager
+def _within(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    before = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(before)
+
+
+def _itself(mark: str) -> LRUCachedCallable:
+    return _made.get()[mark]
+
+
+def _received(
+    mark: str, function: bytes, max_size: int, address: Address | None
+) -> LRUCachedCallable:
+    cached = LRUCachedCallable.__new__(LRUCachedCallable)  # first: its function may hold it
+    with _within(_made, {**_made.get(), mark: cached}):
+        cached.__init__(cloudpickle.loads(function), max_size=max_size)  # type: ignore[misc]
+    cached._mark = mark  # noqa: SLF001
     if address:
         cached._values = SharedValues(max_size, address)  # noqa: SLF001
     return cached

@@ -17,6 +17,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.tasks.pools import IDLE, Pool, check_name, check_pool
+from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.core.wire.messages import Picture, Status
 from adaptive_scheduler.core.wire.pools import AddPool, PoolList, Pools, RemovePool
@@ -139,10 +140,11 @@ class RunPools:
     def __init__(self, book: TaskBook, heads: list[LocalHead]) -> None:
         self._book, self._heads = book, heads
         self._site, self._keeper = book.site, book.keeper
-        self._added: list[str] = []
+        self._added: dict[str, str] = {}
 
     def __str__(self) -> str:
-        places = [repr(head.where) for head in self._heads] + self._added
+        here = [repr(head.where) for head in self._heads]
+        places = [*here, *map(" ".join, self._added.items())]
         return ", ".join(places) or "what it has already"
 
     def let_run(self, pool: Pool | None, where: Here | Scheduler) -> None:
@@ -194,7 +196,7 @@ class RunPools:
             else:
                 raise
             self._keeper.ask(AddPool(pool))
-        self._added.append(f"{pool.name} ({scheduler!r}, at most {pool.max_jobs} jobs)")
+        self._added[pool.name] = f"({scheduler!r}, at most {counted(pool.max_jobs, 'job')})"
 
     def _wait_for(self, head: LocalHead) -> None:
         """In a run with pools, wait until the manager knows a head: else it refuses what only that can hold."""
@@ -219,7 +221,7 @@ class RunPools:
         if not isinstance(name, str):
             raise InputError(f"remove_pool({name!r}): give the name of a pool.")
         self._keeper.ask(RemovePool(name))
-        self._added = [one for one in self._added if not one.startswith(f"{name} (")]
+        self._added.pop(name, None)
 
 
 def where_to_run(scheduler: Any, max_workers: int | None = None) -> Here | Scheduler:

@@ -66,7 +66,7 @@ def _shared_folder(found: Collected) -> str:
 
 def _short(name: str, folder: str) -> str:
     """A learner's name without the folder that is shown once; several files are one name."""
-    return name.replace(folder, "") if folder else name
+    return ", ".join(one.removeprefix(folder) for one in name.split(", "))
 
 
 def data_of(found: Collected) -> dict[str, Any]:

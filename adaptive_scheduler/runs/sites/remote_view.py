@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
-from adaptive_scheduler.io.ssh.far_session import LostConnectionError
+from adaptive_scheduler.io.ssh.far_session import LostConnectionError, NoConnectionError
 from adaptive_scheduler.runs.views.page.session import Message, ViewSession
 from adaptive_scheduler.runs.views.page.source import RunSource
 from adaptive_scheduler.runs.views.tables import duration
@@ -84,7 +84,12 @@ class RemoteView:
         except LostConnectionError as error:
             if kind != "do":
                 return self._old(str(error))
-            text = f"Not done: there is no connection to the host of the run. {error}"
+            text = (
+                f"Not done: there is no connection to the host of the run. {error}"
+                if isinstance(error, NoConnectionError)
+                else "The connection to the host of the run was lost just then: nobody knows whether it was "
+                "done. Look at the run when it is there again."
+            )
             return [{"type": "error", "request": message.get("request", 0), "text": text}]
 
     def tick(self) -> list[Message]:

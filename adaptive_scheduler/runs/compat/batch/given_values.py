@@ -47,6 +47,11 @@ def with_exports(given: dict[str, Any]) -> dict[str, Any]:
     n = len(exports) if isinstance(exports, tuple) else len(script)
     several = exports if isinstance(exports, tuple) else (exports,) * n
     scripts = script if isinstance(script, tuple) else (script,) * n
+    if len(several) != len(scripts):
+        raise InputError(
+            f"extra_env_vars has {len(several)} entries and extra_script has {len(scripts)}: give one of each for "
+            "each learner."
+        )
     pairs = zip(several, scripts, strict=True)
     return {**kept, "extra_script": tuple(_exporting(one, text) for one, text in pairs)}
 

@@ -51,6 +51,8 @@ class FormerMembers(Run):
     _stranger: Any = None
     #: While `start` has not returned: its folder is there, and its manager is not yet.
     _is_starting: bool = False
+    #: Whether `start` of this object has started it, or has attached to it.
+    _was_started: bool = False
     save_dataframe: bool = False
     dataframe_format: Format = "pickle"
 
@@ -91,6 +93,15 @@ class FormerMembers(Run):
     def is_started(self) -> bool:
         """Whether the run was started."""
         return not self._is_starting and self.before_start() is None
+
+    @property
+    def awaits_start(self) -> bool:
+        """Whether `start` would carry it on: it was not started here and no manager has it, or that has died."""
+        if not self.is_started:
+            return True
+        if self._viewer.lives():
+            return False
+        return not self._was_started or str(self.status()) == "manager dead"
 
     @property
     def task(self) -> RunTask | None:
@@ -144,7 +155,7 @@ class FormerMembers(Run):
         if chosen not in FORMATS:
             raise InputError(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}.")
         if chosen == "widget":
-            return super().info(interval)
+            return super().info(2.0 if interval == "widget" else interval)
         return self.snapshot("all") if chosen == "data" else self.status().text
 
     # ------------------------------------------------------------------- its tables
@@ -235,11 +246,16 @@ class FormerMembers(Run):
         Raises
         ------
         RunError
-            The run goes on: cancel it first.
+            The run goes on: cancel it first; or the folder has a run of other learners.
         """
         del remove_old_logs_folder
         if not self.folder.config.exists():
             return
+        if self.before_start() is not None:
+            raise RunError(
+                f"cleanup: {self.folder.home} holds a run of other learners, which stays. Remove the folder yourself "
+                "if nobody needs it."
+            )
         self._must_not_run("cleanup")
         logs = Path(read_config(self.folder).log_folder)
         remove_run(self.folder, logs)

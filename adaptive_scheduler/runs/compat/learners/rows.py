@@ -28,20 +28,27 @@ def described(
         The folder with the logs of jobs.
     """
     job = jobs.get(view.job) if view.job else None
-    log = logs / f"{view.job.replace('/', '_')}.log" if view.job else None
     started = datetime.fromtimestamp(item.changed).isoformat() if view.job else None
     return {
         "fname": item.fname,
         "is_done": view.phase is DONE,
         "job_id": view.job,
-        "log_fname": str(log) if log else None,
         "job_name": job.name if job else None,
-        "output_logs": [str(log.with_suffix(".out"))] if log else [],
+        **files_of_job(view.job, logs),
         "start_time": started,
         "phase": str(view.phase.value),
         "npoints": view.npoints,
         "loss": view.loss,
         "reason": view.reason,
+    }
+
+
+def files_of_job(job: str | None, logs: Path) -> dict[str, Any]:
+    """Return the names of a job's log and output; of no job, none."""
+    log = logs / f"{job.replace('/', '_')}.log" if job else None
+    return {
+        "log_fname": str(log) if log else None,
+        "output_logs": [str(log.with_suffix(".out"))] if log else [],
     }
 
 
@@ -115,8 +122,8 @@ class DatabaseView:
 
     @property
     def fnames(self) -> list[Any]:
-        """The data files, in the order of the list of learners."""
-        return [row["fname"] for row in self.as_dicts()]
+        """The data files, in the order of the list of learners; tasks have none."""
+        return [row["fname"] for row in self.as_dicts() if "fname" in row]
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return a dict for each learner, in the order of the list of learners."""
@@ -139,9 +146,9 @@ class DatabaseView:
         return sum(row["phase"] in waiting for row in self.as_dicts())
 
     def is_done(self) -> bool:
-        """Whether every learner has ended."""
-        ended = (DONE.value, FAILED.value, CANCELLED.value)
-        return all(row["phase"] in ended for row in self.as_dicts())
+        """Whether every learner has ended; before the start none has."""
+        ended, rows = (DONE.value, FAILED.value, CANCELLED.value), self.as_dicts()
+        return bool(rows) and all(row["phase"] in ended for row in rows)
 
     @property
     def failed(self) -> list[dict[str, Any]]:

@@ -116,9 +116,9 @@ class MultiRunManager:
         return self.run_managers[name]
 
     def start_all(self) -> None:
-        """Start those that were not started yet, or have not ended."""
+        """Start those that were not started in this process, and carry on those whose manager has died."""
         shares = self._shared is not None
-        self._start([one for one in self.run_managers.values() if shares or not one.is_started])
+        self._start([one for one in self.run_managers.values() if shares or one.awaits_start])
 
     def cancel_all(self) -> None:
         """Cancel all that were started; the error of one does not keep the others from it."""

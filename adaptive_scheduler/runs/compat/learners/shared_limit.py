@@ -46,15 +46,18 @@ class SharingRun:
         """Ask it how it stands."""
         if self.is_closed:
             return Share(0)
-        if not self.granted and not self.run.is_started:
+        if not self.granted and self.run.awaits_start:
             may_start = self.after is None or _has_ended(self.after)
             return Share(min(self.own, len(self.run)) if may_start else 0)
         try:
             return self._ask()
-        except (AdaptiveSchedulerError, TimeoutError):  # it does not answer now
+        except (AdaptiveSchedulerError, OSError):  # it does not answer now, or its disk is away
             return Share(max(1, self.granted), self.granted, self.has)
 
     def _ask(self) -> Share:
+        if self.granted and not self.run.folder.config.exists():  # it has ended, and was removed
+            self.is_closed = True
+            return Share(0)
         with ManagerClient(self.run.folder) as client:
             self.granted = self.granted or read_config(self.run.folder).limits.max_jobs
             lives = client.lives()
@@ -96,10 +99,13 @@ class SharedLimit:
         self._thread: threading.Thread | None = None
 
     def add(self, run: Any, after: Any = None) -> None:
-        """Let a run take part, and start it when there is room."""
+        """Let a run take part, and start it when there is room; one whose manager has died is started again."""
         with self._lock:
-            if all(one.run is not run or one.is_closed for one in self._runs):
+            known = [one for one in self._runs if one.run is run and not one.is_closed]
+            if not known:
                 self._runs.append(SharingRun(run, run.max_jobs, after))
+            elif run.awaits_start:
+                known[0].granted = known[0].has = 0
 
     def begin(self) -> None:
         """Do the first round now, so that its errors are raised here; the others in a thread."""
@@ -125,12 +131,12 @@ class SharedLimit:
             if fault is not None:
                 raise fault
 
-    def _grant(self, one: SharingRun, n: int) -> AdaptiveSchedulerError | None:
+    def _grant(self, one: SharingRun, n: int) -> AdaptiveSchedulerError | OSError | None:
         if n == one.granted or one.is_closed:
             return None
         try:
             one.grant(n)
-        except AdaptiveSchedulerError as error:
+        except (AdaptiveSchedulerError, OSError) as error:
             one.is_closed = not one.granted
             return error if one.is_closed else None  # a limit is set again in the next round
         return None
@@ -141,7 +147,7 @@ class SharedLimit:
             stopped.wait(PAUSE)
             try:
                 self.step()
-            except AdaptiveSchedulerError as error:
+            except (AdaptiveSchedulerError, OSError) as error:
                 warnings.warn(f"MultiRunManager: a run was not started: {error}", stacklevel=1)
             with self._lock:
                 if all(one.is_closed for one in self._runs):

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
+from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.compat.batch.node_sizes import refuse_too_large
-from adaptive_scheduler.runs.compat.learners.rows import DatabaseView
+from adaptive_scheduler.runs.compat.learners.members import FORMATS
+from adaptive_scheduler.runs.compat.learners.rows import DatabaseView, files_of_job
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
 from adaptive_scheduler.runs.compat.tasks.groups import TaskGroups
 from adaptive_scheduler.runs.compat.tasks.slurm_task import SlurmTask
 from adaptive_scheduler.runs.driver.executor import Executor
 from adaptive_scheduler.runs.load_data import import_pandas
-from adaptive_scheduler.runs.manager_client import ManagerClient
-from adaptive_scheduler.runs.views.status import RunStatus
+from adaptive_scheduler.runs.manager_client import ManagerClient, Rows
+from adaptive_scheduler.runs.views.status import RunSnapshot, RunStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +96,9 @@ class TaskRunManager:
         self._pools = _Pools(settings, scheduler)
         self._times: list[float] = []
         self._lock = threading.RLock()
+
+    #: Of a run of learners that saves tables; this one's are made when they are asked for.
+    save_dataframe, dataframe_format = False, "pickle"
 
     # -------------------------------------------------------------------- tasks
 
@@ -221,9 +227,18 @@ class TaskRunManager:
         return self._executor is not None
 
     @property
+    def awaits_start(self) -> bool:
+        """Whether `start` is still to be called."""
+        return not self.is_started
+
+    @property
     def task(self) -> RunTask | None:
         """The end of all tasks, to be awaited; None before the start."""
         return RunTask(self.status, self._wait, self.cancel) if self.is_started else None
+
+    def task_status(self) -> None:
+        """Print how the run stands; its manager is a process of its own."""
+        print(repr(self.status()))
 
     def status(self) -> RunStatus:
         """Return ``not started``, ``running``, ``held``, ``finished``, ``failed`` or ``cancelled``, with details."""
@@ -272,14 +287,18 @@ class TaskRunManager:
     def __await__(self) -> Any:
         return self._wait().__await__()
 
-    def info(self, format: str = "widget") -> Any:  # noqa: A002
-        """Show how the tasks stand; ``"text"`` and ``"data"`` return it."""
-        if format not in ("widget", "text", "data"):
-            raise InputError(f"format={format!r} must be 'widget', 'text' or 'data'.")
-        if format == "widget":
+    def info(self, interval: TimeLike = 2.0, format: str = "widget") -> Any:  # noqa: A002
+        """Show how the tasks stand, as `Executor.info` does; ``"text"`` and ``"data"`` return it."""
+        chosen = interval if interval in FORMATS else format
+        if chosen not in FORMATS:
+            raise InputError(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}.")
+        if chosen != "widget":
+            return self.status().text if chosen == "text" else self.status()
+        if self._executor is None or not self.folder.config.exists():
             print(repr(self.status()))
-            return None
-        return self.status().text if format == "text" else self.status()
+        else:
+            self._executor.info(2.0 if interval == "widget" else interval)
+        return None
 
     def __repr__(self) -> str:
         return f"TaskRunManager {self.job_name!r} in {self._settings.folder}: {self.status()!r}"
@@ -295,9 +314,18 @@ class TaskRunManager:
         return DatabaseView(self._rows, self.parse_log_files)
 
     def _rows(self) -> list[dict[str, Any]]:
-        table: list[dict[str, Any]] = [] if self._executor is None else self._executor.tasks()
+        if self._executor is None:
+            return []
+        table, logs = self._executor.tasks(), Path(read_config(self.folder).log_folder)
         return [
-            {**row, "is_done": row["state"] == "done", "phase": row["state"], "job_id": row["job"]}
+            {
+                **row,
+                "is_done": row["state"] == "done",
+                "phase": row["state"],
+                "job_id": row["job"],
+                "job_name": self.job_name if row["job"] else None,
+                **files_of_job(row["job"], logs),
+            }
             for row in table
         ]
 
@@ -313,6 +341,15 @@ class TaskRunManager:
     def load_learners(self) -> list[Any]:
         """Return no learners: values are in the futures."""
         return []
+
+    def job_starting_times(self) -> list[float]:
+        """Return nothing: jobs of tasks come and go with these."""
+        return []
+
+    def snapshot(self, rows: Rows = "active") -> RunSnapshot:
+        """Return how the run stands; see `RunManager.snapshot`."""
+        with ManagerClient(self.folder) as client:
+            return client.snapshot(rows)
 
     def load_dataframes(self) -> pd.DataFrame:
         """Return a table of the values there are, by the number of their task."""

@@ -114,5 +114,7 @@ def _figures(run_manager: Any) -> dict[str, dict[str, Any]]:
     except EnvironmentMismatchError:  # without pandas
         return {}
     return {
-        Path(row["log_fname"]).stem: row for row in frame.to_dict("records") if "log_fname" in row
+        Path(row["log_fname"]).stem: row
+        for row in frame.to_dict("records")
+        if isinstance(row.get("log_fname"), str)
     }

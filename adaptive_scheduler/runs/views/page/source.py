@@ -124,11 +124,12 @@ class TableReader:
         return table
 
     def _read_all(self, snapshot: Snapshot) -> RowTable:
-        begun, self._files = time.monotonic(), written(self._folder)
+        begun, files, tail = time.monotonic(), written(self._folder), JournalTail(self._folder)
         with suppress(DatabaseError, OSError):  # no manager has made its folder yet
-            self._tail.go_to_end()  # before, so that nothing is missed
+            tail.go_to_end()  # before, so that nothing is missed
         tables = read_tables(self._folder, undecoded=True)
         self.items = row_codec.read_items(tables, self._folder)
+        self._files, self._tail = files, tail  # now: what could not be read is not known
         self._shared, self._active = render.common_folder(self.items), snapshot
         active = _known_better(snapshot, self.items)
         table = table_of(self.items, active, snapshot.kind, self._shared)

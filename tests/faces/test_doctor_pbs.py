@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -96,11 +97,11 @@ class SlowAnswer:
     def __init__(self, login: Machine, cluster: PrivatePBS) -> None:
         self._cluster = cluster
         self._submitted, self._may_end = login.folder / "submitted", login.folder / "may end"
-        real = shutil.which("qsub", path=cluster.env["PATH"])
+        real = shutil.which("qsub", path=cluster.env["PATH"]) or ""
         self.program = login.program(
             "qsub",
-            f"#!/bin/sh\n{real} \"$@\"\ntouch '{self._submitted}'\n"
-            f"until [ -e '{self._may_end}' ]; do sleep 0.1; done\n",
+            f'#!/bin/sh\n{quote(real)} "$@"\ntouch {quote(str(self._submitted))}\n'
+            f"until [ -e {quote(str(self._may_end))} ]; do sleep 0.1; done\n",
         )
 
     def doctor(self, login: Machine) -> subprocess.Popen[str]:

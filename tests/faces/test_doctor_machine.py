@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -252,7 +253,7 @@ def test_a_disk_whose_answers_are_out_of_date(machine: Machine) -> None:
     said = machine.doctor(
         *HERE,
         *("--folder", "shown"),
-        shell=f"set -e; mkdir back shown; {system} '{script}' $PWD/back shown",
+        shell=f"set -e; mkdir back shown; {system} {shlex.quote(str(script))} $PWD/back shown",
     )
     assert "/shown on " in said.fault("garbled")["found"]
 

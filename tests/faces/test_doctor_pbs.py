@@ -147,7 +147,7 @@ def test_no_job_stays_held_after_a_signal_and_none_after_kill_9_and_another_doct
         slow.end()
         slow.program.unlink()
     assert login.doctor(*ONE).code == 0
-    assert held(cluster) == []
+    cluster.wait(lambda: held(cluster) == [], "an end of the small job, and of the held one")
 
 
 def test_root_may_submit_no_jobs(login: Machine, cluster: PrivatePBS) -> None:

@@ -105,6 +105,7 @@ def assert_alike(ours, theirs, n=50):
     assert state(ours) == state(theirs)
 
 
+@pytest.mark.slow
 @settings(max_examples=times(150, 3000))
 @given(cases())
 def test_a_line_is_loaded_as_adaptive_loads_it(case):
@@ -126,6 +127,7 @@ def deepcopy_of(learner):
     return other
 
 
+@pytest.mark.slow
 @settings(max_examples=times(150, 3000))
 @given(cases(), st.integers(0, 20), st.integers(0, 20))
 def test_a_line_is_tidied_as_adaptive_tidies_it(case, asked, told):

@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import msgspec
 import psutil
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from adaptive_scheduler.core.config import RunConfig
@@ -135,6 +136,7 @@ def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
             return False
 
 
+@pytest.mark.slow
 def test_random_frames_raise_only_our_errors_and_leave_nothing(tmp_path: Path) -> None:
     process, seen, sizes = psutil.Process(), Counter[str](), []
     began = time.monotonic()

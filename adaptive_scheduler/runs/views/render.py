@@ -308,10 +308,12 @@ def failures(snapshot: Snapshot) -> list[Text]:
 def common_folder(items: Sequence[ItemView] | Sequence[Item]) -> str:
     """The folder that holds all data, to be shown once; "" if there is none."""
     names = [name for item in items for name in _names(item.fname)]
-    folders = {os.path.dirname(name) for name in names}  # noqa: PTH120  keeps its type str
-    if not folders or not all(map(os.path.isabs, folders)):
+    # each ends in a slash: what the first and the last of them have in common, all have
+    folders = {os.path.join(os.path.dirname(name), "") for name in names}  # noqa: PTH118, PTH120
+    ends = [min(folders), max(folders)] if folders else [""]
+    if not all(map(os.path.isabs, ends)):
         return ""
-    return os.path.join(os.path.commonpath(folders), "")  # noqa: PTH118
+    return os.path.join(os.path.commonpath(ends), "")  # noqa: PTH118
 
 
 def fname_text(fname: str | list[str], folder: str = "") -> str:

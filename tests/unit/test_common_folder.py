@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,8 +20,8 @@ def test_it_is_what_all_have_in_common(names: list[list[str]], one_is_relative: 
     paths = ["/" + "/".join(name) for name in names]
     paths += ["a/b"] if one_is_relative else []
     rows: Any = [SimpleNamespace(fname=one) for one in paths]
-    folders = {os.path.dirname(one) for one in paths}
+    folders = [str(Path(one).parent) for one in paths]
     if not paths or one_is_relative:
         assert common_folder(rows) == ""
     else:
-        assert common_folder(rows) == os.path.join(os.path.commonpath(folders), "")
+        assert common_folder(rows) == os.path.commonpath(folders).rstrip("/") + "/"

@@ -400,9 +400,8 @@ def test_check_tries_a_job_over_two_hosts_as_a_run_will(pbs: PrivatePBS, tmp_pat
     pbs.change(hosts={"pbs1": 2, "pbs2": 1})
     rc, said = _check(pbs, tmp_path / "ä\tb c", "--cores", "3", "--timeout", "100s")
     assert (rc, "fault " in said) == (0, False), said
-    *_, job = (
-        pbs.jobs().values()
-    )  # before it one that was held, and deleted: whether PBS takes such a request
+    # before it one that was held, and deleted: whether PBS takes such a request
+    *_, job = pbs.jobs().values()
     assert job["Resource_List"]["place"] == "free"
     assert set((pbs.folder / "tmrsh.log").read_text().split()) >= {"pbs1", "pbs2"}
     pbs.change(hosts={"pbs1": 2, "pbs2": 4})

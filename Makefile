@@ -2,7 +2,7 @@
 # make test    install into .venv, then all checks and tests (20 to 23 minutes on two cores)
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
-# make quick   for your own loop: lint, unit and contract tests, a short simulation (90 s)
+# make quick   for your own loop: lint, unit and contract tests, a short simulation (two minutes)
 # make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, wheels, a browser, what was written for adaptive-scheduler 2, CPython's tests of futures (35 minutes)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)

@@ -50,7 +50,7 @@ def to_this_cluster(cluster: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> I
 def refuses_one_more(cluster: PrivateSlurm) -> bool:
     """Submit a held job, and tell whether Slurm takes no more: sbatch tries again by itself then."""
     try:
-        blocker(cluster, "--hold", timeout=20)
+        blocker(cluster, "--hold", timeout=30)
     except subprocess.TimeoutExpired as error:
         return "unable to accept job" in str(error.stderr)  # bytes, or text
     return False

@@ -118,7 +118,7 @@ def test_a_run_that_is_over_is_told_and_left(tmp_path: Path) -> None:
 def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     make_run(tmp_path / "study", [Item(0, "/x", Phase.DONE)])
     done = subprocess.run(
-        WATCH, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+        WATCH, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
     )
     assert "1/1 done" in done.stdout
     assert "\x1b" not in done.stdout

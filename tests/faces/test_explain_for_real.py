@@ -5,7 +5,9 @@ The manager is a thread of this process where a limit of an hour or a minute is 
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +23,7 @@ from adaptive_scheduler.core.paths import END_VARIABLE
 from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows import run_state
 from adaptive_scheduler.core.wire import snapshot
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.integration.engine_here import EngineHere
@@ -90,6 +93,32 @@ def test_jobs_that_die_before_they_ask_are_named_as_by_status(tmp_path: Path) ->
         # the number grows meanwhile: what is said of the last job is the same
         told = reason.text.rpartition("in a row. The last output of job ")[2].partition(":")[2]
         assert told in until(lambda: DIED_EARLY in run.status().text and run.status().text)
+
+
+def test_a_job_that_finds_no_manager(tmp_path: Path) -> None:
+    """Its manager is killed; what its client writes is quoted where no manager can say it."""
+    run = RunManager(
+        LocalScheduler(cores=1), [adaptive.Learner1D(hang, (-1, 1)) for _ in range(2)],
+        [tmp_path / "data" / str(n) for n in range(2)], folder=tmp_path / "a run", goal=9, max_jobs=1,
+    )  # fmt: skip
+    run.start()
+    try:
+        (job,) = until(lambda: run[0].status == "running" and run.snapshot("none").jobs)
+        manager = holder(run.folder.lock)
+        assert manager is not None
+        os.kill(manager.pid, signal.SIGKILL)
+        until(lambda: run.folder.complaint(job.id).exists())
+        for found in (run[0].explain(), run.explain_job(job.id)):
+            assert found.cause == "manager dead"
+            told = {one.cause: one for one in found.reasons}["manager not reached"]
+            assert told.text.startswith(f"job {job.id} reached no manager: 20")
+            assert "doctor" in told.remedy
+        run.resume()
+        until(lambda: not run.folder.complaint(job.id).exists())
+        assert "manager not reached" not in {one.cause for one in run[0].explain().reasons}
+    finally:
+        run.cancel()
+        until(lambda: not run.snapshot("none").alive)
 
 
 def test_jobs_whose_walltime_is_too_short_for_a_point(

@@ -40,7 +40,7 @@ export function betweenClicks(element) {
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return; // a menu may open, and take the release
     waiting = waiting || [];
-    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, () => actIn(0), { once: true });
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, () => actIn(0), { once: true, capture: true });
     actIn(30000);
   });
   return (one) => { if (waiting) waiting.push(one); else one(); };

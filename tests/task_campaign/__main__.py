@@ -28,6 +28,8 @@ SIZES = {"local": (12, 0.06), "pbs": (12, 0.06), "slurm": (60, 0.12)}
 OVER_NODES = (40, 0.2)
 #: Seconds in which all must be over, beside the minutes that were asked for.
 LIMIT = 480.0
+#: Calls, unless it is said; a tenth as many commands.
+CALLS = 2000
 CHANGES = ("priorities changed", "pool added", "pool removed")
 
 
@@ -38,6 +40,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options.add_argument("--minutes", type=float, default=0.0, help="go on for so long")
     options.add_argument("--nodes", type=int, default=0, help="of each job, which has them whole")
+    options.add_argument("--calls", type=int, default=CALLS, help="and a tenth as many commands")
     options.add_argument("--keep", action="store_true")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -62,7 +65,7 @@ def main() -> int:
 def plan_of(given: argparse.Namespace, folder: Path) -> Plan:
     """Return what is to be done, for so many minutes at least."""
     walltime, seconds = SIZES[given.batch_system]
-    more, calls, commands = max(1, round(given.minutes)), 2000, 200
+    more, calls, commands = max(1, round(given.minutes)), given.calls, given.calls // 10
     if given.nodes:
         # Slurm has no shorter walltime, and tasks over nodes take longer to start
         more, calls, commands = max(1, round(given.minutes / 2)), 1500, 150

@@ -15,6 +15,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Where this is set (in many containers) each of the processes below would compile every changed source
+# and rewrite every test anew.
+export PYTHONDONTWRITEBYTECODE :=
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
@@ -32,7 +35,7 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 quick: lint
-	$(BIN)/python -m pytest -n 2 -q -m 'not slow' tests/unit tests/contract tests/simulation/test_histories.py tests/test_architecture.py
+	ADAPTIVE_SCHEDULER_EFFORT=quick $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow' tests/unit tests/contract tests/simulation/test_histories.py tests/test_architecture.py
 
 # What needs longer or other environments; CI runs it behind `make test`.
 # Of each job of the kill campaigns on whole nodes.

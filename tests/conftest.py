@@ -14,6 +14,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.quick import QUICK
+
 # Job scripts are login shells (`bash -l`): they must not read the profile of whoever
 # runs the tests, nor may tests write into that person's home.
 _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=True)
@@ -22,7 +24,9 @@ os.environ.pop("XDG_STATE_HOME", None)
 
 # How long one example takes tells of the machine, which runs four tests at a time, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
+# `make quick`: a test that says nothing else tries 30 examples instead of 100.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.load_profile("quick" if QUICK else "suite")
 
 # A shell gives SIGINT and SIGQUIT as ignored to what it starts in the background, nohup SIGHUP, and
 # we would to what tests end by them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -19,8 +20,6 @@ from tests import walks
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "adaptive_scheduler"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SOURCES = {path: path.read_text() for path in MODULES}
-TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
 MODULE_LINES, FOLDER_FILES, BODY_LINES, PARAMETERS = 500, 12, 40, 6
 #: Attributes that a class sets; fields of a record, each with its line in the docstring.
@@ -138,15 +137,33 @@ def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Functi
             yield from functions(node, prefix)
 
 
-ALL_FUNCTIONS = [
-    (f"{name_of(path)}:{name}", node)
-    for path, tree in TREES.items()
-    for name, node in functions(tree)
-]
+# Read by the first test that asks, not on import: every process that collects tests would pay.
+@functools.cache
+def sources() -> dict[Path, str]:
+    return {path: path.read_text() for path in MODULES}
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(text) for path, text in sources().items()}
+
+
+@functools.cache
+def nodes() -> dict[Path, list[ast.AST]]:
+    return {path: list(ast.walk(tree)) for path, tree in trees().items()}
+
+
+@functools.cache
+def all_functions() -> list[tuple[str, ast.FunctionDef]]:
+    return [
+        (f"{name_of(path)}:{name}", node)
+        for path, tree in trees().items()
+        for name, node in functions(tree)
+    ]
 
 
 def test_modules_are_short() -> None:
-    lines = {name_of(path): text.count("\n") for path, text in SOURCES.items()}
+    lines = {name_of(path): text.count("\n") for path, text in sources().items()}
     assert {name: n for name, n in lines.items() if n > MODULE_LINES} == {}
 
 
@@ -165,7 +182,7 @@ def test_function_bodies_are_short() -> None:
         body = node.body[1:] if ast.get_docstring(node) else node.body
         return (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
 
-    assert {name: length(node) for name, node in ALL_FUNCTIONS if length(node) > BODY_LINES} == {}
+    assert {name: length(node) for name, node in all_functions() if length(node) > BODY_LINES} == {}
 
 
 def test_functions_have_few_parameters() -> None:
@@ -173,14 +190,14 @@ def test_functions_have_few_parameters() -> None:
         names = [a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
         return len([name for name in names if name not in ("self", "cls")])
 
-    many = {name for name, node in ALL_FUNCTIONS if count(node) > PARAMETERS}
+    many = {name for name, node in all_functions() if count(node) > PARAMETERS}
     assert many - MANY_PARAMETERS == set()
     assert MANY_PARAMETERS - many == set(), "not needed any more"
 
 
 def classes() -> Iterator[ast.ClassDef]:
-    for tree in TREES.values():
-        yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for found in nodes().values():
+        yield from (node for node in found if isinstance(node, ast.ClassDef))
 
 
 def fields(node: ast.ClassDef) -> set[str]:
@@ -227,8 +244,8 @@ def test_everything_is_caught_only_at_borders() -> None:
         return any(isinstance(part, ast.Raise) for part in ast.walk(node))
 
     found: dict[str, int] = {}
-    for path, tree in TREES.items():
-        for node in ast.walk(tree):
+    for path, inside in nodes().items():
+        for node in inside:
             if isinstance(node, ast.ExceptHandler) and is_broad(node) and not reraises(node):
                 found[name_of(path)] = found.get(name_of(path), 0) + 1
     assert found == CATCH_ALL, "catch what you expect; a new border goes into the table"
@@ -242,7 +259,7 @@ def test_adaptives_private_parts_are_touched_in_two_modules() -> None:
     )
     touched = {
         name_of(path): [match.group() for match in private.finditer(text)]
-        for path, text in SOURCES.items()
+        for path, text in sources().items()
         if name_of(path).startswith(("client/", "client_support", "evaluation/", "manager/", "io/"))
         and name_of(path)
         not in ("io/learner_data/adaptive_private.py", "io/learner_data/adaptive_load.py")
@@ -259,9 +276,9 @@ TOUCHING = {
 }
 
 
-def calls(tree: ast.AST) -> set[str]:
+def calls(inside: list[ast.AST]) -> set[str]:
     """Modules whose functions are called as ``module.function(...)``."""
-    functions_called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    functions_called = [node.func for node in inside if isinstance(node, ast.Call)]
     return {
         function.value.id
         for function in functions_called
@@ -269,9 +286,9 @@ def calls(tree: ast.AST) -> set[str]:
     }
 
 
-def imports(tree: ast.AST) -> set[str]:
+def imports(inside: list[ast.AST]) -> set[str]:
     found = set()
-    for node in ast.walk(tree):
+    for node in inside:
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -283,15 +300,15 @@ def imports(tree: ast.AST) -> set[str]:
 def test_only_io_uses_subprocess_zmq_and_tinydb(module: str) -> None:
     # subprocess.Popen may stand in an annotation anywhere
     used = calls if module == "subprocess" else imports
-    users = {name_of(path) for path, tree in TREES.items() if module in used(tree)}
+    users = {name_of(path) for path, inside in nodes().items() if module in used(inside)}
     assert {user for user in users if not user.startswith(TOUCHING[module])} == set()
 
 
 def test_core_imports_no_clock_socket_thread_or_adaptive() -> None:
     world = {"time", "socket", "subprocess", "threading", "structlog", "zmq", "adaptive", "logging"}
     users = {
-        name_of(path): imports(tree) & world
-        for path, tree in TREES.items()
+        name_of(path): imports(inside) & world
+        for path, inside in nodes().items()
         if name_of(path).startswith("core/")
     }
     assert {name: found for name, found in users.items() if found} == {}
@@ -323,7 +340,7 @@ def test_every_module_has_a_name_that_says_something() -> None:
 def test_every_module_says_one_thing() -> None:
     first = {
         name_of(path): (ast.get_docstring(tree) or "").partition("\n")[0]
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
     }
     assert {name for name, line in first.items() if not line} == set()
 

@@ -20,6 +20,7 @@ from adaptive_scheduler.io.storage import history_file
 from tests.effort import times
 from tests.planting import ROOT, Change, PlantError, planted
 from tests.plants import ASKED, MORE, Plant, look_for, named
+from tests.quick import usually
 from tests.simulate import simulate
 from tests.simulation.fault_kinds import ENOUGH, FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.history import play
@@ -29,7 +30,7 @@ from tests.simulation.portions import PORTION, live_through
 SAMPLE = ("fsync dropped", "reply before commit", "max_jobs off by one")
 
 
-@pytest.mark.parametrize("start", range(0, times(400, 20_000), PORTION))
+@pytest.mark.parametrize("start", range(0, times(usually(400, quick=100), 20_000), PORTION))
 def test_no_history_breaks_a_promise(start: int) -> None:
     live_through(start)
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.io.learner_data import adaptive_load
 from tests.effort import times
+from tests.quick import usually
 
 
 @uses_nth_neighbors(2)
@@ -106,7 +107,7 @@ def assert_alike(ours, theirs, n=50):
 
 
 @pytest.mark.slow
-@settings(max_examples=times(150, 3000))
+@settings(max_examples=times(usually(150, quick=50), 3000))
 @given(cases())
 def test_a_line_is_loaded_as_adaptive_loads_it(case):
     learner, data = case
@@ -128,7 +129,7 @@ def deepcopy_of(learner):
 
 
 @pytest.mark.slow
-@settings(max_examples=times(150, 3000))
+@settings(max_examples=times(usually(150, quick=50), 3000))
 @given(cases(), st.integers(0, 20), st.integers(0, 20))
 def test_a_line_is_tidied_as_adaptive_tidies_it(case, asked, told):
     learner, data = case

@@ -35,6 +35,7 @@ from adaptive_scheduler.schedulers.here import Here
 from adaptive_scheduler.schedulers.local import LocalScheduler
 from adaptive_scheduler.schedulers.pbs import PBS
 from adaptive_scheduler.schedulers.slurm import SLURM
+from tests.quick import usually
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As the authors of that workflow run it on one machine, with its comments left out.
@@ -243,7 +244,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=usually(40, quick=15))
 @given(EXPRESSIONS)
 @example("- 7 / 2")
 @example("- 7 % 3")

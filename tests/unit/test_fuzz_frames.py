@@ -44,9 +44,10 @@ from adaptive_scheduler.io.storage.row_codec import new_tables, read_items
 from adaptive_scheduler.io.system.logs import open_log
 from adaptive_scheduler.manager.dispatch import Dispatcher
 from tests.effort import times
+from tests.quick import usually
 from tests.unit.frames import ODD, Fuzzer
 
-FRAMES = times(150_000, 1_000_000)
+FRAMES = times(usually(150_000, quick=30_000), 1_000_000)
 ROWS, OWNERS = 60, [Owner(f"job{n}", 0, 0, f"uuid{n}") for n in range(20)]
 #: Frames for one run: clients with new names are new clients, whom a run must remember.
 PER_RUN = 10_000
@@ -184,7 +185,7 @@ ENVELOPES = st.tuples(st.just(1) | VALUES, OWNER_LISTS | SENDERS, st.integers(0,
 
 
 @settings(
-    max_examples=times(150, 2000), deadline=None,
+    max_examples=times(usually(150, quick=30), 2000), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(st.lists(ENVELOPES | VALUES, min_size=1, max_size=20))

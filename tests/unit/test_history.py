@@ -18,6 +18,7 @@ from adaptive_scheduler.core.rows.row import DONE, FAILED, QUEUED, RUNNING, Phas
 from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.runs.views.page.series import past
+from tests.quick import usually
 
 T = 1_700_000_000.0
 
@@ -216,7 +217,7 @@ def any_history(tries: list[tuple[int, float, float, Phase, int]]) -> RunHistory
 
 
 @given(Tries, st.integers(0, 10), st.integers(0, 6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usually(200, quick=40), deadline=None)
 def test_thinning_keeps_every_sum_and_what_is_left_fits(
     tries: list[tuple[int, float, float, Phase, int]], most_stretches: int, most_jobs: int
 ) -> None:
@@ -245,7 +246,7 @@ def test_thinning_keeps_every_sum_and_what_is_left_fits(
         max_size=30,
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usually(200, quick=40), deadline=None)
 def test_bins_stay_few_and_lose_nothing(spans: list[tuple[float, float, float]]) -> None:
     bins = Bins()
     for start, length, amount in spans:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -18,6 +17,7 @@ from adaptive_scheduler.core.rows.row import Phase, TaskItem
 from adaptive_scheduler.core.tasks.pools import Pool
 from adaptive_scheduler.io.storage import row_codec
 from docs import json_schemas
+from tests import schemas
 from tests.made_runs import learners, make_run
 from tests.unit.test_help import walk
 
@@ -33,7 +33,7 @@ def printed(*words: str) -> list[Any]:
 
 def check(command: str, value: Any) -> None:
     schema = {**SCHEMA["properties"][command], "$defs": SCHEMA["$defs"]}
-    jsonschema.validate(value, schema, cls=jsonschema.Draft202012Validator)
+    schemas.validate(value, schema, cls=schemas.Draft202012Validator)
 
 
 COMMANDS = {
@@ -47,7 +47,7 @@ FREE = ({"task"},)
 
 def test_the_schema_is_up_to_date() -> None:
     assert json_schemas.DOCUMENT.read_text() == json_schemas.document()
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    schemas.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -86,7 +86,7 @@ def test_of_a_run_of_learners(tmp_path: Path, words: list[str]) -> None:
     assert len(lines) == 1
     check(words[0], lines[0])
     for broken in ({**lines[0], "items": 7, "learners": 7}, {**lines[0], "more": 1}):
-        with pytest.raises(jsonschema.ValidationError):
+        with pytest.raises(schemas.ValidationError):
             check(words[0], broken)
 
 
@@ -208,7 +208,7 @@ def test_errors_are_for_programs_too(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, [*words, "--json"])
     (line,) = map(json.loads, done.stdout.splitlines())
-    jsonschema.validate(line, {**SCHEMA["$defs"]["Error"], "$defs": SCHEMA["$defs"]})
+    schemas.validate(line, {**SCHEMA["$defs"]["Error"], "$defs": SCHEMA["$defs"]})
     assert (done.exit_code, line["error"]["exit_status"]) == (status, status)
     assert line["error"]["class"] == kind
     assert line["error"]["text"]

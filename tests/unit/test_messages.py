@@ -36,6 +36,7 @@ from adaptive_scheduler.core.wire.messages import (
     encode_request,
 )
 from adaptive_scheduler.errors import ProtocolError
+from tests.quick import usually
 
 ME = Owner("70_3", 1, 2, "uuid")
 FLOATS = st.floats(allow_nan=False)
@@ -83,7 +84,7 @@ def test_no_request_and_reply_is_left_out_here() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=500)
+@settings(max_examples=usually(500, quick=100))
 def test_fault_15_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
     for decode in (decode_request, decode_reply):
         with pytest.raises(ProtocolError):
@@ -91,7 +92,7 @@ def test_fault_15_garbage_is_a_protocol_error_and_nothing_else(data: bytes) -> N
 
 
 @given(REQUESTS, st.data())
-@settings(max_examples=500)
+@settings(max_examples=usually(500, quick=100))
 def test_a_damaged_message_is_a_protocol_error_or_another_message(
     body: messages.Request, data: st.DataObject
 ) -> None:

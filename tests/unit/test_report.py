@@ -8,7 +8,6 @@ import json
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
@@ -20,6 +19,7 @@ from adaptive_scheduler.runs.reading.on_disk import snapshot_on_disk
 from adaptive_scheduler.runs.report import collect
 from adaptive_scheduler.runs.report.write import report_text, write_report
 from docs import report_schema
+from tests import schemas
 from tests.run_folders import BEGIN, TRACEBACK, PastRun, large_run
 
 NASTY = ["</script><script>alert(1)</script>", "a|b $HOME `x` <!-- *c*", "plain"]
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def as_json(folder: RunFolder) -> dict[str, object]:
     found = json.loads(report_text(folder, "json"))
-    jsonschema.validate(found, SCHEMA)
+    schemas.validate(found, SCHEMA)
     assert isinstance(found, dict)
     return found
 

@@ -29,6 +29,7 @@ from adaptive_scheduler.runs.search.command import SearchCommand
 from adaptive_scheduler.runs.search.printing import with_log
 from adaptive_scheduler.runs.search.tasks import Names
 from adaptive_scheduler.runs.sites.local import LocalSite
+from tests.quick import usually
 
 SPACE = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
 
@@ -138,7 +139,7 @@ def test_points_that_were_issued_while_new_ones_were_chosen_are_no_near_copies(a
     asker, woken = asked(learner, 8)
     nearby, out, order = Nearby(learner.space), [], random.Random(3)
     copies = 0
-    for _ in range(120):
+    for _ in range(usually(120, quick=40)):
         for point in taken(asker, woken, 8 - len(out)):
             copies += nearby.has_near(point[1])
             nearby.add(point[1])

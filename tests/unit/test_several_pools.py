@@ -32,6 +32,7 @@ from adaptive_scheduler.core.wire.tasks import (
     TasksSubmitted,
     Trade,
 )
+from tests.quick import usually
 from tests.unit.test_pools import DRIVER, Run
 
 SHAPES = [
@@ -61,7 +62,7 @@ def make_head(number: int, nodes: int, cores: int, gpus: int, tag: str) -> HeadV
     return HeadView(f"job{number}", HeadMirror(has), accepts=[tag] if tag else ())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usually(200, quick=40), deadline=None)
 @given(HEADS, TASKS, st.randoms(use_true_random=False))
 def test_fault_50_no_head_of_several_pools_hoards_what_another_one_could_run(
     heads: list[tuple[int, int, int, str]], tasks: list[tuple[int, str, str]], dice: object
@@ -140,7 +141,7 @@ NEEDS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=usually(100, quick=40), deadline=None)
 @given(
     POOLS,
     st.lists(st.tuples(NEEDS, st.sampled_from(["", "x"])), min_size=1, max_size=8),

@@ -22,7 +22,6 @@ from adaptive_scheduler.client.learners.recipe import Recipes
 from adaptive_scheduler.client.link import FINAL_TIMEOUT, ManagerLink, first_patience
 from adaptive_scheduler.client.payload import Payload, Workers
 from adaptive_scheduler.client.signals import ENDING, ParentWatch, SignalThread
-from adaptive_scheduler.client.tasks.head.head import run_in_job
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK
@@ -60,6 +59,8 @@ def main() -> int:
             )
         config = read_config(folder)
         if config.kind == TASK:
+            from adaptive_scheduler.client.tasks.head.head import run_in_job  # large
+
             return run_in_job(job, folder, config, log)
         payloads = {"learner": LearnerPayload(Recipes(folder, config), config)}
         return Client(job, folder, config, payloads, log).run()

@@ -177,25 +177,101 @@ imports.prepare_process()
 import adaptive
 from adaptive_scheduler.io.learner_data import adaptive_private
 
-def held():
-    return [name for name in imports.SELDOM_USED if name in sys.modules]
-
-usual = adaptive.Learner1D(abs, (-1, 1))
+triangles = adaptive.learner.learner1D.triangle_loss
 average = adaptive.AverageLearner1D(max, (-1, 1), min_samples=3)
-stages = []
-for learner in (usual, adaptive.BalancingLearner([adaptive.DataSaver(average, None)])):
-    adaptive_private.prepare(learner)
-    stages.append(held())
-print(json.dumps(stages))
+LEARNERS = {
+    "sequence": lambda: adaptive.SequenceLearner(abs, [1]),
+    "1d": lambda: adaptive.Learner1D(abs, (-1, 1)),
+    "triangles": lambda: adaptive.Learner1D(abs, (-1, 1), loss_per_interval=triangles),
+    "average": lambda: adaptive.BalancingLearner([adaptive.DataSaver(average, None)]),
+    "2d": lambda: adaptive.Learner2D(abs, ((-1, 1), (-1, 1))),
+    "nd": lambda: adaptive.LearnerND(abs, ((-1, 1), (-1, 1))),
+    "integrator": lambda: adaptive.IntegratorLearner(abs, (-1, 1), tol=1e-3),
+}
+adaptive_private.prepare(LEARNERS[sys.argv[1]]())
+print(json.dumps([name for name in imports.SELDOM_USED if name in sys.modules]))
 """
 
 
-def test_a_learner_that_needs_a_postponed_module_has_it_before_its_first_point() -> None:
+@pytest.mark.parametrize(
+    ("learner", "needed"),
+    [
+        ("sequence", None), ("1d", None), ("triangles", "scipy.spatial"), ("average", "scipy.stats"),
+        ("2d", "scipy.interpolate"), ("nd", "scipy.spatial"), ("integrator", "scipy.linalg"),
+    ],
+)  # fmt: skip
+def test_a_learner_that_needs_a_postponed_module_has_it_before_its_first_point(
+    learner: str, needed: str | None
+) -> None:
     """A point that came while it was imported was in no journal for 0.6 s, and a kill lost it."""
     done = subprocess.run(
-        [sys.executable, "-c", BEFORE_POINTS], capture_output=True, text=True, check=True
+        [sys.executable, "-c", BEFORE_POINTS, learner], capture_output=True, text=True, check=False
     )
-    assert json.loads(done.stdout) == [[], ["scipy.stats"]]
+    assert done.returncode == 0, done.stderr
+    imported = json.loads(done.stdout)
+    assert imported == [] if needed is None else needed in imported
+
+
+EVERY_LEARNER = """
+import json, pickle, sys
+from adaptive_scheduler.client.learners import process_setup as imports
+imports.prepare_process()
+import adaptive, cloudpickle
+from adaptive.learner import learner1D, learner2D, learnerND
+
+def f(x):
+    return sum(x) if isinstance(x, tuple) else x * x
+
+two, many = ((-1, 1), (-1, 1)), ((-1, 1), (-1, 1), (-1, 1))
+learners = [
+    adaptive.Learner1D(f, (-1, 1), loss_per_interval=learner1D.curvature_loss_function()),
+    adaptive.Learner1D(lambda x: [x, x**2], (-1, 1), loss_per_interval=learner1D.triangle_loss),
+    adaptive.Learner2D(f, two), adaptive.Learner2D(f, two, learner2D.resolution_loss_function()),
+    adaptive.LearnerND(f, two), adaptive.LearnerND(f, many, learnerND.curvature_loss_function()),
+    adaptive.IntegratorLearner(f, (-1, 1), tol=1e-6), adaptive.AverageLearner(lambda seed: seed, 0.1),
+]
+learners = [cloudpickle.loads(cloudpickle.dumps(one)) for one in learners]
+for learner in learners:
+    done = getattr(learner, "done", bool)  # an integral is
+    adaptive.runner.simple(learner, goal=lambda it: it.npoints >= 40 or done())
+at = [one(0.1, 0.2).item() for one in (learners[2].interpolator(), learners[4]._ip())]
+print(json.dumps([
+    [learner.npoints >= 33 for learner in learners], [round(one, 6) for one in at],
+    round(learners[6].igral, 6), len(learners[2].to_dataframe()) >= 40,
+]))
+"""
+
+
+def test_every_learner_works_with_postponed_modules() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_LEARNER], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[True] * 8, [0.3, 0.3], 0.666667, True]
+
+
+ANOTHER_CLASS = """
+from adaptive_scheduler.client.learners.process_setup import postponed
+with postponed("scipy.spatial", "scipy.interpolate", "scipy.linalg"):
+    import scipy.spatial
+    from scipy.interpolate import LinearNDInterpolator as later
+    from scipy.linalg import norm as later_norm
+from scipy.interpolate import LinearNDInterpolator
+from scipy.linalg import norm
+from scipy.spatial import Delaunay
+import numpy as np
+corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+assert isinstance(LinearNDInterpolator, type) and isinstance(Delaunay, type)
+assert type(later(Delaunay(corners), [0, 1, 1, 2])) is LinearNDInterpolator
+assert later_norm([3, 4]) == norm([3, 4]) == 5
+"""
+
+
+def test_after_the_import_of_adaptive_names_are_the_real_ones() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ANOTHER_CLASS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 POINTS = """

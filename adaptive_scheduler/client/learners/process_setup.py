@@ -12,9 +12,18 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-#: Modules that adaptive imports for `AverageLearner1D`, `to_dataframe` and its own developers. They
-#: take half of the 1.8 s of CPU and 114 MB of its import (measured).
-SELDOM_USED = ("scipy.stats", "pandas", "versioningit")
+#: Modules that adaptive imports for other learners than Learner1D, for `to_dataframe` and for its own
+#: developers. They take three quarters of the 1.25 s of CPU of its import (measured).
+SELDOM_USED = (
+    "scipy.stats", "scipy.interpolate", "scipy.spatial", "scipy.linalg", "pandas", "versioningit",
+)  # fmt: skip
+#: What adaptive takes out of these while it is imported, and only calls, by module. `Delaunay` is also
+#: the base of a class, `FakeDelaunay`, that nothing in adaptive uses.
+CALLED = {
+    "scipy.spatial": frozenset({"Delaunay"}),
+    "scipy.interpolate": frozenset({"CloughTocher2DInterpolator", "LinearNDInterpolator"}),
+    "scipy.linalg": frozenset({"norm"}),
+}
 #: New objects between two passes of Python's garbage collector. Each point in flight is a future of
 #: six objects: at the default of 700, passes took a sixth of a runner's time with 10,000 of them.
 COLLECT_AFTER = 20_000
@@ -57,14 +66,39 @@ def collect_garbage(seconds: float) -> None:
 
 
 class LazyModule(ModuleType):
-    """Placeholder that imports the real module, and forwards to it, when an attribute is accessed."""
+    """Placeholder that imports the real module, and forwards to it, when an attribute is accessed.
+
+    While it stands in for the module it gives a `LazyCall` for what is in `CALLED`, and does not
+    import it.
+    """
 
     def __getattr__(self, name: str) -> Any:
+        if self.__name__ in CALLED and sys.modules.get(self.__name__) is self:
+            if name in CALLED[self.__name__]:
+                return LazyCall(self.__name__, name)
+            if name == "__path__":  # asked for by every `from ... import`
+                raise AttributeError(name)
         _withdraw(self)
         return getattr(import_module(self.__name__), name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return import_module, (self.__name__,)
+
+
+class LazyCall:
+    """Placeholder for a function or a class, which imports its module when it is called."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the real one."""
+        return getattr(import_module(self._module), self._name)(*args, **kwargs)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A class that is made of it has no such base, see `CALLED`."""
+        return ()
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from adaptive import (
 )
 from adaptive import runner as adaptive_runner
 from adaptive.learner.balancing_learner import dispatch
+from adaptive.learner.learner1D import abs_min_log_loss, default_loss, uniform_loss
 from adaptive.learner.sequence_learner import _IgnoreFirstArgument
 
 from adaptive_scheduler.io.learner_data.adaptive_load import (
@@ -46,6 +47,16 @@ from adaptive_scheduler.io.learner_data.adaptive_load import (
     tidy,
 )
 from adaptive_scheduler.optimizers.numbered import NumberedLearner
+
+#: What learners need as soon as they have values.
+NEEDED: dict[type, tuple[str, ...]] = {
+    AverageLearner1D: ("scipy.stats",),
+    Learner2D: ("scipy.interpolate",),
+    LearnerND: ("scipy.spatial",),
+    IntegratorLearner: ("scipy.linalg",),
+}
+#: Of a Learner1D: those that need nothing besides.
+PLAIN_LOSSES = (default_loss, uniform_loss, abs_min_log_loss)
 
 __all__ = [
     "ask",
@@ -189,23 +200,38 @@ def _ask_sequences(learner: BalancingLearner, n: int) -> list[Point]:
 
 
 def prepare(learner: Learner) -> None:
-    """Make an AverageLearner1D ask for each seed only once, and import what it will need.
+    """Make an AverageLearner1D ask for each seed only once, and import what the learner will need.
 
     Its own count starts at the number of known samples. So it asks again for seeds in flight; and
     where seeds are missing after a restart, it asks for known ones for ever, as it does not count
-    them. The second value needs `scipy.stats`, which takes half a second to import: better now.
+    them.
     """
     learner = innermost(learner)
     if isinstance(learner, BalancingLearner):
         for child in learner.learners:
             prepare(child)
-    elif isinstance(learner, AverageLearner1D):
-        importlib.import_module("scipy.stats")
+    for name in _needed_by(learner):
+        importlib.import_module(name)
+    if isinstance(learner, AverageLearner1D):
         next_seeds: dict[float, int] = {}
         for name in ("_ask_for_more_samples", "_ask_for_new_point"):
             # an instance's attribute: __getstate__ leaves it out of pickles
             method = getattr(type(learner), name)
             setattr(learner, name, functools.partial(_fresh, learner, next_seeds, method))
+
+
+def _needed_by(learner: Learner) -> tuple[str, ...]:
+    """Modules that it uses as soon as it has values.
+
+    A client has postponed their import, which takes up to half a second. At the first value it would
+    hold up the journal for as long.
+    """
+    for kind, names in NEEDED.items():
+        if isinstance(learner, kind):
+            return names
+    # other losses may measure triangles
+    is_usual = isinstance(learner, Learner1D) and learner.loss_per_interval in PLAIN_LOSSES
+    return ("scipy.spatial",) if isinstance(learner, Learner1D) and not is_usual else ()
 
 
 def _fresh(

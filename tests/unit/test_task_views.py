@@ -48,7 +48,7 @@ def shown(view: object) -> str:
 
 def test_a_run_of_tasks_shows_pools_jobs_and_ends() -> None:
     text = shown(render.overview(snapshot()))
-    assert "2 jobs running, 2 submitted; 1,234.6 ended/s, 4 of 6 cores in use" in text
+    assert "2 jobs running, 2 submitted; 1,235 ended/s, 4 of 6 cores in use" in text
     ends = "tries that ended since the manager started: 1,090 with a value, 2 killed by a signal"
     assert ends in text
     assert "gpu 1 1 3 4 3 5 4 cores, 2 GPUs, walltime 1.5h, tags train only" in text.replace(

@@ -12,8 +12,9 @@ from adaptive_scheduler.core.rows.row import Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.log_entries import traceback_text
+from adaptive_scheduler.runs.views.page.model import summary
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
-from adaptive_scheduler.runs.views.tables import duration
+from adaptive_scheduler.runs.views.tables import duration, rate_text
 
 
 def snapshot(**changes: object) -> RunSnapshot:
@@ -62,6 +63,27 @@ def test_overview_shows_learners_jobs_rate_and_remaining_time() -> None:
     row = line_with("17_2", render.items_table(snapshot()))
     for expected in ("a/x=1", "1,234", "0.0123", "42.5", "3 %", "97 %", "512", "61 s"):
         assert expected in row
+
+
+@pytest.mark.parametrize("kind", ["learner", "task"])
+def test_a_run_that_is_over_or_has_no_manager_has_no_rate(kind: str) -> None:
+    """A rate of the last minute says nothing of it; one that is slow is not 0."""
+    rates = {"kind": kind, "points_per_second": 0.0042, "ended_per_second": 0.0042}
+    for changes in ({"phases": {"done": 3}}, {"alive": False}):
+        seen = snapshot(**rates, **changes)
+        for text in (render.line(seen), "\n".join(lines(render.overview(seen))), repr(seen)):
+            assert "ended/s" not in text
+            assert not re.search(r"[0-9] points/s", text), text
+        assert summary(seen).rate is None
+    unit = "ended/s" if kind == "task" else "points/s"
+    assert f"0.0042 {unit}" in render.line(snapshot(**rates))
+    assert f"0 {unit}" in render.line(snapshot(kind=kind, points_per_second=0.0))
+    assert summary(snapshot(**rates)).rate == 0.0042
+
+
+def test_rates_are_written_with_three_digits() -> None:
+    found = [rate_text(one) for one in (0.0, 0.0004, 0.0042, 1.0, 42.51, 999.0, 12_345.6)]
+    assert found == ["0", "0", "0.0042", "1", "42.5", "999", "12,346"]
 
 
 def test_learners_and_jobs_in_trouble_come_first() -> None:

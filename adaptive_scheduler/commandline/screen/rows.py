@@ -11,7 +11,7 @@ from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.fitting import GAP, column_width, fit, fitted, one_line
-from adaptive_scheduler.runs.views.tables import duration
+from adaptive_scheduler.runs.views.tables import duration, rate_text
 
 #: Most lines; a search finds the others.
 MOST = 500
@@ -49,7 +49,7 @@ def _learner(item: ItemView, folder: str, now: float) -> list[Text]:
         Text(item.job or ""),
         Text(f"{item.npoints:,}"),
         Text("" if item.loss is None else f"{item.loss:.3g}"),
-        Text(f"{item.points_per_second:.1f}" if item.points_per_second else ""),
+        Text(rate_text(item.points_per_second) if item.points_per_second else ""),
         Text(duration(item.worked)),
         Text(render.why(item, now)),
     ]

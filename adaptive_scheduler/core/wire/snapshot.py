@@ -11,7 +11,7 @@ import msgspec
 from adaptive_scheduler.core.jobs.batch_jobs import JobState, ListedJob, QueueCause
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.reasons.queue_words import jobs_text
-from adaptive_scheduler.core.rows.row import FAILED, LEARNER, Item, Phase, TaskItem
+from adaptive_scheduler.core.rows.row import FAILED, LEARNER, TASK, Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.core.wire.pools import PoolState
 
@@ -157,6 +157,13 @@ class Snapshot(msgspec.Struct, omit_defaults=True):
     def unfinished(self) -> int:
         """Items that have not ended."""
         return sum(self.phases.get(phase, 0) for phase in ("waiting", "queued", "running"))
+
+    @property
+    def pace(self) -> float | None:
+        """Points, or ends of tasks, a second; None if there is no manager, or nothing left to do."""
+        if not self.alive or self.over:
+            return None
+        return self.ended_per_second if self.kind == TASK else self.points_per_second
 
     @property
     def is_served(self) -> bool:

@@ -22,7 +22,7 @@ from adaptive_scheduler.core.reasons.table import (
     in_order,
 )
 from adaptive_scheduler.core.rows.row import QUEUED, TASK, Item, TaskItem
-from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.texts import counted, natural
 from adaptive_scheduler.core.wire.reasons import Explain, Reason, Reasons
 from adaptive_scheduler.errors import InputError, ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.storage import row_codec
@@ -99,8 +99,8 @@ def _filled(reasons: Iterable[Reason], folder: RunFolder, item: str) -> list[Rea
 
 
 def jobs_of(seen: Glance) -> list[str]:
-    """Return the ids of all jobs that the database knows, the oldest first."""
-    return list(seen.tables.get(JOBS, {}))
+    """Return the ids of all jobs that the database knows, in the order of their numbers."""
+    return sorted(seen.tables.get(JOBS, {}), key=natural)
 
 
 def no_such_item(item: int, seen: Glance, folder: RunFolder) -> str:

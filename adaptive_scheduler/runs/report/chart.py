@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from adaptive_scheduler.core.history.records import JobSpan, RunHistory, Stretch
+from adaptive_scheduler.core.texts import natural
 from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.runs.report.figures import Bar, Chart, Line
 
@@ -22,7 +23,7 @@ def chart(history: RunHistory, now: float) -> Chart:
     begin = min((job.submitted or job.begin for _, job in known), default=now)
     end = max((_end(job, now) for _, job in known), default=now)
     known.sort(key=lambda one: -one[1].cores * (_end(one[1], now) - (one[1].begin or now)))
-    shown = sorted(known[:MOST_LINES], key=lambda one: (one[1].submitted, one[1].id))
+    shown = sorted(known[:MOST_LINES], key=lambda one: (one[1].submitted, natural(one[1].id)))
     tries = _tries(history, {place for place, _ in shown}, now)
     width = max(end - begin, 1e-9) / MOST_BARS
     return Chart(

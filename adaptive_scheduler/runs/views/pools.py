@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from adaptive_scheduler.core.jobs.records import is_external
-from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.texts import counted, natural
 from adaptive_scheduler.core.wire.pools import PoolState
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.runs.views.tables import FittedTable, cut, heartbeat, table
@@ -27,10 +27,10 @@ ENDS = {
 
 
 def figures(snapshot: Snapshot) -> list[str]:
-    """Rate of ends and cores in use; only a manager knows them."""
+    """Cores in use; only a manager knows them."""
     if not snapshot.alive:
         return []
-    parts = [f"{snapshot.ended_per_second:,.1f} ended/s"]
+    parts = []
     if cores := sum(job.cores for job in snapshot.jobs):
         parts.append(f"{sum(job.used for job in snapshot.jobs)} of {cores} cores in use")
     if snapshot.is_open:
@@ -73,7 +73,7 @@ def _cells(state: PoolState, snapshot: Snapshot) -> list[Text]:
 
 
 def _cells_of_joined(jobs: list[JobRow]) -> list[Text]:
-    hosts = sorted({job.host for job in jobs if job.host})
+    hosts = sorted({job.host for job in jobs if job.host}, key=natural)
     return [
         Text("joined by hand"), Text(str(len(jobs))), Text("0"), Text(""),
         Text(str(sum(job.cores for job in jobs))), Text(str(sum(job.used for job in jobs))),
@@ -103,7 +103,9 @@ def _first_line(text: str) -> str:
 
 def jobs_table(snapshot: Snapshot, rows: int | None) -> FittedTable:
     """One line per job of a pool; those without heartbeats come first."""
-    chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, not job.tasks, job.id))
+    chosen = sorted(
+        snapshot.jobs, key=lambda job: (not job.suspect, not job.tasks, natural(job.id))
+    )
     names = ("id", "state", "host", "tasks", "cores", "in use", "heartbeat", "reason")
     lines = [
         [Text(job.id), Text(job.state), Text(_hosts(job)), Text(f"{job.tasks:,}"),

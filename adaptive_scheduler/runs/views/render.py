@@ -17,11 +17,18 @@ from rich.theme import Theme
 
 from adaptive_scheduler.core.reasons.queue_words import jobs_text
 from adaptive_scheduler.core.rows.row import TASK, Item, Phase
-from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.texts import counted, natural
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import pools
 from adaptive_scheduler.runs.views.fitting import one_line, shorten
-from adaptive_scheduler.runs.views.tables import FittedTable, cut, duration, heartbeat, table
+from adaptive_scheduler.runs.views.tables import (
+    FittedTable,
+    cut,
+    duration,
+    heartbeat,
+    rate_text,
+    table,
+)
 
 #: Colours of the phases, in the order in which they are shown.
 STYLES = {
@@ -165,14 +172,20 @@ def figures(snapshot: Snapshot) -> str:
     if snapshot.submitted or snapshot.kind != TASK:
         of_jobs.append(f"{snapshot.submitted:,} submitted")
     if snapshot.kind == TASK:
-        of_items = pools.figures(snapshot)
+        of_items = [*rate(snapshot), *pools.figures(snapshot)]
     else:
-        of_items = [
-            f"{snapshot.points:,} {'point' if snapshot.points == 1 else 'points'}",
-            f"{snapshot.points_per_second:.1f} points/s",
-        ]
+        of_items = [f"{snapshot.points:,} {'point' if snapshot.points == 1 else 'points'}"]
+        of_items += rate(snapshot)
     up = f"manager up {duration(snapshot.time - snapshot.started)}" if snapshot.started else ""
     return "; ".join(filter(None, [", ".join(of_jobs), ", ".join(of_items), up]))
+
+
+def rate(snapshot: Snapshot) -> list[str]:
+    """Points, or ends of tasks, a second; of a run that is over, or has no manager, there is none."""
+    pace = snapshot.pace
+    if pace is None:
+        return []
+    return [f"{rate_text(pace)} {'ended/s' if snapshot.kind == TASK else 'points/s'}"]
 
 
 def jobs(snapshot: Snapshot) -> str:
@@ -230,7 +243,7 @@ def _item_cells(item: ItemView, folder: str) -> list[Text]:
         Text(item.job or ""),
         Text(f"{item.npoints:,}"),
         Text("" if item.loss is None else f"{item.loss:.3g}"),
-        Text(f"{item.points_per_second:.1f}" if runs else ""),
+        Text(rate_text(item.points_per_second) if runs else ""),
         Text(f"{item.overhead:.0f} %" if runs else ""),
         Text(f"{item.cpu:.0f} %" if runs else ""),
         Text(f"{item.memory:.0f}" if runs else ""),
@@ -262,7 +275,9 @@ def stalled(item: ItemView, now: float) -> str:
 
 def jobs_table(snapshot: Snapshot, rows: int | None = None) -> FittedTable:
     """One line per job in the queue; those without heartbeats come first."""
-    chosen = sorted(snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, job.id))
+    chosen = sorted(
+        snapshot.jobs, key=lambda job: (not job.suspect, job.item is None, natural(job.id))
+    )
     names = ("id", "job name", "state", "host", "learner", "heartbeat", "reason")
     lines = [_job_cells(job) for job in chosen[:rows]]
     return cut(table("jobs", names, lines), len(chosen), rows)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from adaptive_scheduler.core.rows.row import TASK, Phase
-from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.texts import counted, natural
 from adaptive_scheduler.core.wire.snapshot import JobRow, Snapshot
 from adaptive_scheduler.runs.views import render, status
 from adaptive_scheduler.runs.views.page.messages import (
@@ -52,7 +52,7 @@ def summary(snapshot: Snapshot, actions: Sequence[ActionLine] = (), age: float =
         phases=phase_counts(snapshot),
         done=snapshot.phases.get(Phase.DONE, 0),
         total=snapshot.total,
-        rate=_rate(snapshot),
+        rate=snapshot.pace,
         rate_unit="tasks/s" if snapshot.kind == TASK else "points/s",
         remaining=_remaining(snapshot),
         jobs=[job_line(job, snapshot.kind) for job in _by_attention(snapshot.jobs)[:MOST_JOBS]],
@@ -127,12 +127,6 @@ def phase_counts(snapshot: Snapshot) -> list[PhaseCount]:
     ]
 
 
-def _rate(snapshot: Snapshot) -> float | None:
-    if not snapshot.alive or snapshot.over:
-        return None
-    return snapshot.ended_per_second if snapshot.kind == TASK else snapshot.points_per_second
-
-
 def _remaining(snapshot: Snapshot) -> str:
     left = None if snapshot.over else snapshot.remaining
     return "" if left is None else f"about {duration(left)} left"
@@ -156,7 +150,9 @@ def age_text(snapshot: Snapshot, age: float) -> str:
 
 
 def _by_attention(jobs: Sequence[JobRow]) -> list[JobRow]:
-    return sorted(jobs, key=lambda job: (not job.suspect, not job.remedy, job.waiting, job.id))
+    return sorted(
+        jobs, key=lambda job: (not job.suspect, not job.remedy, job.waiting, natural(job.id))
+    )
 
 
 def job_line(job: JobRow, kind: str) -> JobLine:

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from adaptive_scheduler.core.rows.row import TASK, Item, TaskItem
+from adaptive_scheduler.core.texts import natural
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.page.messages import Column, RowsPage, ShowRows
@@ -99,7 +100,7 @@ class RowTable:
         get = itemgetter(keys.index(name))
         known = sorted(
             (record for record in records if get(record) not in (None, "")),
-            key=get, reverse=sort.startswith("-"),
+            key=(lambda record: natural(get(record))) if name == "job" else get, reverse=sort.startswith("-"),
         )  # fmt: skip
         return [*known, *(record for record in records if get(record) in (None, ""))]
 

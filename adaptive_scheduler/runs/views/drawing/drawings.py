@@ -15,7 +15,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView
-from adaptive_scheduler.runs.views.drawing.process import DrawingProcess, ProcessEndedError
+from adaptive_scheduler.io.system.drawing_process import DrawingProcess, ProcessEndedError
 from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.page.plots import Plot, as_text
 

@@ -23,6 +23,7 @@ from adaptive_scheduler.errors import InputError, RunError
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.fact_line import TABLES
 from adaptive_scheduler.io.storage.facts import Facts
+from adaptive_scheduler.io.storage.glance import glance_with_facts
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs import offline
@@ -84,18 +85,17 @@ class TaskRun:
 
     def details(self, item: int, lines: int) -> dict[str, Any]:
         """Return all that is known of one task, with the last `lines` of its output."""
-        tables, facts = read_with_facts(self.folder)
+        seen, facts = glance_with_facts(self.folder)  # once: it is what takes longest
         try:
-            rows = row_codec.read_items(tables, self.folder)
-            row = rows[item]
+            row = seen[item]
             assert isinstance(row, TaskItem)
             known = {name: data for name in TABLES if (data := facts.get(name, item)) is not None}
         finally:
             facts.close()
         view = self._describe([item]).get(item) if row.phase is RUNNING else None
-        resources = row_codec.read_resources(tables)[row.shape]
+        resources = row_codec.read_resources(seen.tables)[row.shape]
         found = details(self.folder, row, known, view, lines)
-        why = self.explain(item)
+        why = explain_item(self._viewer, item, seen)
         waits = why.state in ("queued", "waiting") or found.get("waits_in_job")
         return {
             "resources": str(resources),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,8 +21,11 @@ from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import FAILED, QUEUED, RUNNING, TASK, Item, Phase, TaskItem
 from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
 from adaptive_scheduler.errors import DatabaseError
-from adaptive_scheduler.io.storage.read_only import read_tables
+from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.io.storage.facts import Facts
 
 T = TypeVar("T")
 
@@ -151,12 +154,26 @@ def glance(folder: RunFolder, kind: str) -> Glance:
         There is no database, or it cannot be read.
     """
     with _without_collections():
-        tables = read_tables(folder, undecoded=True)
+        return _glance_of(read_tables(folder, undecoded=True), folder, kind)
+
+
+def glance_with_facts(folder: RunFolder) -> tuple[Glance, Facts]:
+    """Read the database of a run of tasks, and open their facts, which the caller closes; see `glance`."""
+    with _without_collections():
+        tables, facts = read_with_facts(folder, undecoded=True)
         try:
-            rows = list(map(msgspec.json.Decoder(RowGlance).decode, tables.get(ITEMS, {}).values()))
-            run = msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
-        except msgspec.MsgspecError as error:
-            raise _no_item(folder.database, error) from error
+            return _glance_of(tables, folder, TASK), facts
+        except BaseException:
+            facts.close()
+            raise
+
+
+def _glance_of(tables: Tables, folder: RunFolder, kind: str) -> Glance:
+    try:
+        rows = list(map(msgspec.json.Decoder(RowGlance).decode, tables.get(ITEMS, {}).values()))
+        run = msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
+    except msgspec.MsgspecError as error:
+        raise _no_item(folder.database, error) from error
     if kind == TASK:
         rows = _confirmed(rows, tables.get(_BATCHES, {}))
     return Glance(rows, tables, run, kind, folder.database)

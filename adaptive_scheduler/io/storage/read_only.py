@@ -44,7 +44,7 @@ def read_tables(folder: RunFolder, *, undecoded: bool = False) -> Tables:
     raise DatabaseError(folder.database, "changes faster than it can be read. Try again.")
 
 
-def read_with_facts(folder: RunFolder) -> tuple[Tables, Facts]:
+def read_with_facts(folder: RunFolder, *, undecoded: bool = False) -> tuple[Tables, Facts]:
     """Read all rows, and open the facts of tasks, which the caller closes; see `read_tables`."""
     from adaptive_scheduler.io.storage.facts import Facts
 
@@ -53,7 +53,7 @@ def read_with_facts(folder: RunFolder) -> tuple[Tables, Facts]:
         before = file.identity()
         facts = Facts(folder.facts)
         with suppress(FileNotFoundError):  # a checkpoint deleted a segment meanwhile
-            tables = _read_once(file, folder, facts.found)
+            tables = _read_once(file, folder, facts.found, undecoded=undecoded)
             if file.identity() == before:
                 return tables, facts
         facts.close()

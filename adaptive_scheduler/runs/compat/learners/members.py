@@ -25,6 +25,7 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system.read_logs import log_files, read_events
 from adaptive_scheduler.runs.compat.frame_files import load_dataframes
+from adaptive_scheduler.runs.compat.job_waits import seconds_in_queue
 from adaptive_scheduler.runs.compat.learners import data_removal
 from adaptive_scheduler.runs.compat.learners.accepted import USUAL
 from adaptive_scheduler.runs.compat.learners.rows import DatabaseView, described, progress_rows
@@ -214,14 +215,8 @@ class FormerMembers(Run):
         return frame
 
     def job_starting_times(self) -> list[float]:
-        """Return for each job that was given a learner the seconds since its submit, as far as known."""
-        if not self.is_started:
-            return []
-        jobs = self._jobs()
-        begun = {item.job: item.changed for item in self._items() if item.job}
-        return [
-            max(0.0, begun[name] - job.submitted) for name, job in jobs.items() if name in begun
-        ]
+        """Return for each job that has begun the seconds that it waited, also after the end of the run."""
+        return seconds_in_queue(self.folder) if self.is_started else []
 
     def load_dataframes(self) -> pd.DataFrame:
         """Return the tables of all learners as one.

@@ -18,6 +18,7 @@ from adaptive_scheduler.core.times import TimeLike
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InputError, RunError
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.compat.batch.node_sizes import refuse_too_large
+from adaptive_scheduler.runs.compat.job_waits import seconds_in_queue
 from adaptive_scheduler.runs.compat.learners.members import FORMATS
 from adaptive_scheduler.runs.compat.learners.rows import DatabaseView, files_of_job
 from adaptive_scheduler.runs.compat.learners.run_task import NOT_OVER, RunTask
@@ -343,8 +344,8 @@ class TaskRunManager:
         return []
 
     def job_starting_times(self) -> list[float]:
-        """Return nothing: jobs of tasks come and go with these."""
-        return []
+        """Return for each job that has begun the seconds that it waited, also after the end of the run."""
+        return [] if self._executor is None else seconds_in_queue(self.folder)
 
     def snapshot(self, rows: Rows = "active") -> RunSnapshot:
         """Return how the run stands; see `RunManager.snapshot`."""

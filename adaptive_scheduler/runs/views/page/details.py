@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,10 @@ from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
-from adaptive_scheduler.errors import USER_RAISES, AdaptiveSchedulerError
-from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.system import read_logs
-from adaptive_scheduler.runs.load_data import load_learners
 from adaptive_scheduler.runs.task_run import TaskRun
 from adaptive_scheduler.runs.views import log_entries, render, tasks
-from adaptive_scheduler.runs.views.page import plots
 from adaptive_scheduler.runs.views.page.actions import item_actions
 from adaptive_scheduler.runs.views.page.messages import Detail, HistoryLine
 from adaptive_scheduler.runs.views.tables import duration
@@ -47,10 +42,8 @@ def of_learner(
     view: Item | ItemView,
     snapshot: Snapshot,
     history: RunHistory,
-    *,
-    with_plot: bool,
 ) -> Detail:
-    """Return all about one learner.
+    """Return all about one learner but its plot, which `views.drawing` makes.
 
     Parameters
     ----------
@@ -61,8 +54,6 @@ def of_learner(
         With its job.
     history : RunHistory
         Of the run.
-    with_plot : bool
-        Load its data, which takes longest.
     """
     job = view.job or last_job(view.id, history)
     shared = render.common_folder([view])  # type: ignore[arg-type]
@@ -74,7 +65,6 @@ def of_learner(
         history=learner_history(view.id, history),
         traceback=view.traceback,
         log=learner_log(Path(read_config(folder).log_folder), view.id, job),
-        plot=learner_plot(folder, view) if with_plot else None,
         actions=item_actions(view.id, view.phase.value, "learner"),
     )
 
@@ -150,19 +140,6 @@ def learner_log(logs: Path, item: int, job: str) -> str:
     ][-LINES:]
     printed = read_logs.job_output_tail(logs, job, LINES) or ""
     return "\n".join([*lines, *([f"— {job}.out —", printed] if printed else [])])
-
-
-def learner_plot(folder: RunFolder, view: Item | ItemView) -> dict[str, Any] | None:
-    """Load a learner with the data that there are so far, and return what is to be drawn."""
-    try:  # the border to the user's code: classes of learners and values
-        with closing(LearnerFile(folder.learners)) as file:
-            learner = file.read(view.id)
-        load_learners([learner], [view.fname], progress=False)
-        return plots.plot_of(learner)
-    except AdaptiveSchedulerError as error:
-        return plots.as_text(str(error))
-    except USER_RAISES as error:
-        return plots.as_text(f"The data cannot be shown here: {type(error).__name__}: {error}")
 
 
 # ------------------------------------------------------------------------ tasks

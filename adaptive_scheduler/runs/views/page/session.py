@@ -278,7 +278,7 @@ class ViewSession:
         found = self._source.detail(shown.item, is_due)
         if is_due:
             self._plots.did(begun, time.monotonic())
-        elif shown.detail is not None:
+        elif found.plot is None and shown.detail is not None:
             found = msgspec.structs.replace(found, plot=shown.detail.plot)
         if found == shown.detail and not shown.is_detail_lost:
             return []

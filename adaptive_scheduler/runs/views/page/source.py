@@ -7,8 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any, Protocol
+
+import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.history.records import RunHistory
@@ -24,6 +27,8 @@ from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.runs.manager_client import ManagerClient, snapshot_on_disk
 from adaptive_scheduler.runs.views import render
+from adaptive_scheduler.runs.views.drawing.background import Background
+from adaptive_scheduler.runs.views.drawing.drawings import Drawings
 from adaptive_scheduler.runs.views.page.messages import Detail, DoAction
 from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.page.series import Sample, past
@@ -33,6 +38,8 @@ from adaptive_scheduler.runs.views.page.table import RowTable, table_of, with_ch
 TIMEOUT = 5.0
 #: Seconds between two questions to the manager, and between two readings of the table.
 INTERVAL = 2.0
+#: Seconds that a view waits for what is read of an item; it shows the rest meanwhile.
+PATIENCE = 0.5
 
 
 class Source(Protocol):
@@ -201,7 +208,7 @@ class KeptDetails:
         kept = self._kept.get(item)
         if kept is None:
             while len(self._kept) >= self.MOST:
-                del self._kept[next(iter(self._kept))]
+                self._kept.pop(next(iter(self._kept)), None)
             pace = Pace(self._interval, share=0.02, longest=60.0)
         else:
             before, pace, found = kept
@@ -212,6 +219,81 @@ class KeptDetails:
         pace.did(begun, time.monotonic())
         self._kept[item] = files, pace, found
         return found
+
+
+class OpenItems:
+    """The items that are open in views: nobody waits long for what is read of them, or drawn.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    interval : float
+        Seconds between two readings of one, at least.
+    """
+
+    def __init__(self, folder: RunFolder, interval: float) -> None:
+        self._folder = folder
+        self._tasks = KeptDetails(folder, interval)
+        self._readings: Background[Detail] = Background(PATIENCE)
+        self._known: dict[int, Detail] = {}
+        self._drawings = Drawings(folder)
+
+    def forget(self) -> None:
+        """Read them anew: they were changed."""
+        self._tasks.forget()
+
+    def close(self) -> None:
+        """End what draws."""
+        self._drawings.close()
+
+    def detail(
+        self,
+        row: Item,
+        view: Item | ItemView,
+        snapshot: Snapshot,
+        history: Callable[[], RunHistory],
+        *,
+        anew: bool,
+    ) -> Detail:
+        """Return all about one item; as it was, or the little that is known, while it is being read.
+
+        Parameters
+        ----------
+        row : Item
+            As the disk has it.
+        view : Item or ItemView
+            As the manager has it, if that knows more.
+        snapshot : Snapshot
+        history : callable
+            Returns that of the run; called in another thread.
+        anew : bool
+            Draw its data again.
+        """
+        read = partial(self._read, row, view, snapshot, history)
+        found = self._readings.read(row.id, read) or self._known.get(row.id)
+        if found is None:
+            facts = [("state", row.phase.value), ("", "Its files are being read …")]
+            return Detail(row.id, f"{snapshot.kind} {row.id}", row.phase.value, facts)
+        self._known[row.id] = found
+        if len(self._known) > KeptDetails.MOST:
+            self._known.pop(next(iter(self._known)), None)
+        if snapshot.kind == TASK:
+            return found
+        return msgspec.structs.replace(found, plot=self._drawings.plot(view, anew=anew))
+
+    def _read(
+        self,
+        row: Item,
+        view: Item | ItemView,
+        snapshot: Snapshot,
+        history: Callable[[], RunHistory],
+    ) -> Detail:
+        from adaptive_scheduler.runs.views.page import details  # with what it reads
+
+        if snapshot.kind == TASK:
+            read = partial(details.of_task, self._folder, row.id)
+            return self._tasks.detail(row.id, row.phase, read)
+        return details.of_learner(self._folder, view, snapshot, history())
 
 
 class RunSource:
@@ -232,12 +314,13 @@ class RunSource:
         self._histories = Pace(interval, share=0.02, longest=30.0)
         self._snapshot: Snapshot | None = None
         self._rows = TableReader(folder, interval)
-        self._tasks = KeptDetails(folder, interval)
+        self._open = OpenItems(folder, interval)
         self._seen: dict[str, Any] = {}  # what snapshot and history were made of
 
     def close(self) -> None:
-        """Close the connection to the manager."""
+        """Close the connection to the manager, and end what draws."""
         self._client.close()
+        self._open.close()
 
     def config(self) -> RunConfig:
         """Return the settings of the run."""
@@ -296,25 +379,20 @@ class RunSource:
 
     def detail(self, item: int, with_plot: bool) -> Detail:
         """Return all about one item."""
-        from adaptive_scheduler.runs.views.page import details  # with adaptive
-
         with self._lock:
             snapshot = self.snapshot()
             if not self._rows.items:
                 self.table()
             if not 0 <= item < len(self._rows.items):
                 raise InputError(f"There is no {snapshot.kind} {item} in this run.")
-            view = next((one for one in snapshot.items if one.id == item), None)
-            if snapshot.kind == TASK:
-                phase = self._rows.items[item].phase
-                return self._tasks.detail(item, phase, lambda: details.of_task(self._folder, item))
-            return details.of_learner(
-                self._folder,
-                self._view(item, view),
-                snapshot,
-                self._read_history(),
-                with_plot=with_plot,
-            )
+            view = self._view(item, next((one for one in snapshot.items if one.id == item), None))
+            row = self._rows.items[item]
+        # not under the lock: nobody else waits for what its log, its data or its code need
+        return self._open.detail(row, view, snapshot, self._locked_history, anew=with_plot)
+
+    def _locked_history(self) -> RunHistory:
+        with self._lock:
+            return self._read_history()
 
     def _view(self, item: int, view: ItemView | None) -> Item | ItemView:
         return view if view is not None else self._rows.items[item]
@@ -327,7 +405,7 @@ class RunSource:
         with self._lock:
             self._snapshots.hurry()
             self._rows.hurry()
-            self._tasks.forget()
+            self._open.forget()
         return text
 
 

@@ -27,8 +27,8 @@ BETWEEN_OVER_NODES, AT_MOST_OVER_NODES = 16, 6.0
 SIZES = {"local": (20, 0.06), "pbs": (20, 0.06), "slurm": (60, 0.12)}
 #: Walltime and mean seconds where jobs have whole nodes, which take a while to come.
 OVER_NODES = (40, 0.2)
-#: Seconds in which all must be over, beside the minutes that were asked for; it took 451 s with a load of 28
-#: on two cores.
+#: Seconds in which all must be over, beside the minutes that were asked for: two cores with a load of 28
+#: needed 450 to 600.
 LIMIT = 1200.0
 CHANGES = ("priorities changed", "pool added", "pool removed")
 

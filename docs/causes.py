@@ -102,6 +102,7 @@ TESTS: dict[str, tuple[Test, ...]] = {
     "job never starts": (_QUEUE, _LIMITS),
     "job held": (_QUEUE, _DRIVER),
     "jobs in vain": (_EARLY, _SHORT),
+    "manager not reached": (Test(_PROCESSES, _REAL, "test_a_job_that_finds_no_manager"),),
     "batch system away": (_AWAY, _virtual("test_the_batch_system_is_busy_or_away")),
     "submit limit": (_AWAY, _REFUSED),
     "submit postponed": (_virtual("test_the_batch_system_is_busy_or_away"),),

@@ -420,3 +420,38 @@ def test_a_walk_that_is_not_true_is_refused(second: str, fault: str | None) -> N
     found = walks.faults(walk)
     assert bool(found) == (fault is not None)
     assert fault is None or fault in found[0]
+
+
+#: Methods of playwright that tell how a page is now, which a slow page is not yet; of the second line, those without
+#: arguments: other things have methods of these names.
+SHOWN_NOW = {
+    "all_inner_texts", "all_text_contents", "bounding_box", "get_attribute", "inner_html", "inner_text", "input_value",
+    "is_checked", "is_disabled", "is_editable", "is_enabled", "is_hidden", "is_visible", "text_content",
+}  # fmt: skip
+SHOWN_NOW_WITHOUT_ARGUMENTS = {"count", "title"}
+#: It has what waits, and may ask so.
+WAITS = "browsers.py"
+
+
+def tells_how_a_page_is_now(node: ast.AST, is_asserted: bool) -> bool:
+    """Whether a node of a test is a call that may come too early."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    name, is_bare = node.func.attr, not (node.args or node.keywords)
+    early = name in SHOWN_NOW or (name in SHOWN_NOW_WITHOUT_ARGUMENTS and is_bare)
+    return early or (name == "evaluate" and is_asserted)
+
+
+def test_no_test_asks_how_a_page_is_before_it_is_so() -> None:
+    """Else it fails on a machine on which that is slow; see tests/faces/browsers.py for what waits."""
+    early = set()
+    for path in (ROOT / "tests" / "faces").glob("*.py"):
+        if path.name == WAITS or "playwright" not in path.read_text():
+            continue
+        tree = ast.parse(path.read_text())
+        asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        asserted = {id(node) for one in asserts for node in ast.walk(one)}
+        for node in ast.walk(tree):
+            if tells_how_a_page_is_now(node, id(node) in asserted):
+                early.add(f"{path.name}:{node.lineno}")  # type: ignore[attr-defined]
+    assert early == set()

@@ -76,7 +76,7 @@ class ManagerLink:
         self._changed = threading.Condition()
         self._is_closing = threading.Event()
         self._fault: AdaptiveSchedulerError | None = None
-        self._complaint = folder.complaints / owner.job.replace(os.sep, "_")
+        self._complaint = folder.complaint(owner.job)
         self._complained = float("-inf")
         self._has_complaint = True  # perhaps of a former client of this job
         self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)

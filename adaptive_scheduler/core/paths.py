@@ -204,6 +204,10 @@ class RunFolder:
         """Reports of clients that could not reach a manager, one file for each job."""
         return self.folder / "complaints"
 
+    def complaint(self, job: str) -> Path:
+        """That of one job."""
+        return self.complaints / job.replace(os.sep, "_")
+
     @property
     def offline_goodbyes(self) -> Path:
         """Goodbyes of clients that could not reach a manager, one file a job."""

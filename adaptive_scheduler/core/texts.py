@@ -17,6 +17,7 @@ MAX_TEXT = 100_000
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 #: execve(2): one argument, or one ``KEY=value``, has at most 32 pages, its end included.
 MAX_ARGUMENT = 32 * 4096 - 1
+_DIGITS = re.compile(r"([0-9]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _Message = TypeVar("_Message", bound=msgspec.Struct)
@@ -93,3 +94,16 @@ def _start(text: str) -> str:
 def counted(n: int, what: str, many: str = "") -> str:
     """``1 job``, ``2 jobs``; `many` is a plural that is not `what` and an s."""
     return f"{n} {what if n == 1 else many or f'{what}s'}"
+
+
+def natural(text: str) -> list[str | int]:
+    """A key that sorts texts as people count: job 9 before 10, ``12_3`` before ``12_10``, ``99.server`` too.
+
+    Parameters
+    ----------
+    text : str
+        Whose digits are compared as numbers.
+    """
+    parts: list[str | int] = list(_DIGITS.split(text))
+    parts[1::2] = [int(digits) for digits in parts[1::2]]
+    return parts

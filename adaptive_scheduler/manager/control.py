@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.outputs import DIED_EARLY
+from adaptive_scheduler.core.jobs.outputs import DIED_EARLY, reached_no_manager
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.events import Cancelled
@@ -37,6 +37,7 @@ from adaptive_scheduler.core.wire.snapshot import (
     job_row,
     never_start,
 )
+from adaptive_scheduler.io.system.complaints import read_complaints
 from adaptive_scheduler.manager.clients import Moment
 from adaptive_scheduler.manager.jobs import JobManager
 from adaptive_scheduler.manager.persistence import Persistence
@@ -297,9 +298,5 @@ class ControlApi:
         return [f"{what}: {why}" for what, why in shown.items() if why]
 
     def _complaints(self) -> list[str]:
-        if not self._folder.complaints.is_dir():
-            return []
-        return [
-            f"job {path.name} reached no manager: {path.read_text(errors='replace')[:300]}"
-            for path in sorted(self._folder.complaints.iterdir())[:_COMPLAINTS]
-        ]
+        found = list(read_complaints(self._folder).items())[:_COMPLAINTS]
+        return [reached_no_manager(job, said) for job, said in found]

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from adaptive_scheduler.core.config import RunConfig
@@ -57,6 +58,7 @@ from adaptive_scheduler.core.wire.messages import (
 from adaptive_scheduler.core.wire.reasons import Reasons
 from adaptive_scheduler.errors import ProtocolError
 from adaptive_scheduler.io.storage import row_codec
+from adaptive_scheduler.io.system.complaints import read_complaints
 from adaptive_scheduler.manager.clients import CLIENT_REQUESTS, DatabaseManager, Moment
 from adaptive_scheduler.manager.control import CONTROL_REQUESTS, ControlApi, ManagerProcess
 from adaptive_scheduler.manager.explain import EXPLAIN_REQUESTS, Explainer
@@ -155,7 +157,9 @@ class Dispatcher:
         self._drivers = DriverManager(self.state, now)
         self._heads = HeadManager(self.state, self.clients)
         pools = PoolManager(self.state)
-        explainer = Explainer(self.state, self.jobs, self.persistence)
+        explainer = Explainer(
+            self.state, self.jobs, self.persistence, partial(read_complaints, store.folder)
+        )
         #: Request -> who answers it.
         self._handlers: dict[type, RequestHandler] = {
             **dict.fromkeys(HEAD_REQUESTS, self._heads),

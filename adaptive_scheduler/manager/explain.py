@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from adaptive_scheduler.core.reasons.question import Known
 from adaptive_scheduler.core.reasons.table import explain
 from adaptive_scheduler.core.rows.run_state import RunState
@@ -23,12 +25,21 @@ class Explainer:
     state : RunState
     jobs : JobManager
     persistence : Persistence
+    complaints : callable
+        Reads what clients wrote that could not reach a manager, by their jobs.
     """
 
-    def __init__(self, state: RunState, jobs: JobManager, persistence: Persistence) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        jobs: JobManager,
+        persistence: Persistence,
+        complaints: Callable[[], Mapping[str, str]],
+    ) -> None:
         self._state = state
         self._jobs = jobs
         self._persistence = persistence
+        self._complaints = complaints
 
     def handle(self, _owner: Owner, _number: int, request: Explain, now: Moment) -> Reply:
         """Answer one request."""
@@ -63,4 +74,6 @@ class Explainer:
             listing_error=self._jobs.notes.listing_error,
             write_error=self._persistence.write_error,
             early_deaths=self._jobs.notes.early_deaths,
+            complaints=self._complaints(),
+            output=self._jobs.output,
         )

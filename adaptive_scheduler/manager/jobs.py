@@ -28,7 +28,12 @@ from adaptive_scheduler.core.jobs.commands import (
 )
 from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.listing_schedule import ListingSchedule
-from adaptive_scheduler.core.jobs.outputs import Output, end_reason, explain_early_death
+from adaptive_scheduler.core.jobs.outputs import (
+    Output,
+    early_deaths_text,
+    end_reason,
+    explain_early_death,
+)
 from adaptive_scheduler.core.jobs.reconcile import ItemCounts, ObservedJobs, reconcile
 from adaptive_scheduler.core.jobs.submit_policy import LogEntry, SubmitPolicy
 from adaptive_scheduler.core.rows.events import Lost
@@ -65,7 +70,7 @@ class JobManager:
 
     def __init__(self, state: RunState, output: Output = lambda _: None) -> None:
         self.scheduler = ""
-        self._output = output
+        self.output = output
         self._state = state
         self.notes = Notes()
         self.nodes = state.stops.nodes
@@ -253,10 +258,10 @@ class JobManager:
         n = self._jobs.early_deaths
         if n != self._reported_deaths:
             self._reported_deaths = n
-            self.notes.early_deaths = f"{n} in a row{self._explain_early_death()}" if n else ""
+            self.notes.early_deaths = early_deaths_text(n, self._jobs.records.values(), self.output)
 
     def _explain_early_death(self) -> str:
-        return explain_early_death(self._jobs.records.values(), self._output)
+        return explain_early_death(self._jobs.records.values(), self.output)
 
     # -------------------------------------------------------------------- acting
 
@@ -284,7 +289,7 @@ class JobManager:
         item = self._state.items.held_by(action.job)
         held = item.id if item else None
         self.nodes.on_death(self._jobs.live[action.job], held, crash, now.monotonic)
-        printed = (self._output(action.job) or "") if crash else ""
+        printed = (self.output(action.job) or "") if crash else ""
         reason = end_reason(action.job, cause, printed)
         how = how_of_dead_job(cause, crash=crash)
         self._state.take_back(action.job, Lost(reason, crash, output=printed, how=how), now.wall)

@@ -103,7 +103,7 @@ class Accounts:
     def _answers(self) -> bool:
         done = subprocess.run(
             ["sacctmgr", "--noheader", "show", "cluster"],
-            env=self._environment, capture_output=True, timeout=60,
+            env=self._environment, capture_output=True, timeout=180,
         )  # fmt: skip
         return done.returncode == 0
 

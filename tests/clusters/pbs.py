@@ -98,7 +98,7 @@ class PrivatePBS:
         """End the server and every process of its jobs."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=120)
             self._process = None
         if self._owns_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -117,7 +117,7 @@ class PrivatePBS:
     # ------------------------------------------------------------------ use
 
     def run(
-        self, *argv: str, check: bool = True, timeout: float = 30, cwd: Path | None = None
+        self, *argv: str, check: bool = True, timeout: float = 120, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on this cluster; its output is text."""
         done = subprocess.run(
@@ -174,14 +174,14 @@ class PrivatePBS:
         """Suspend a running job, as ``qsig -s suspend`` does."""
         self._control(suspend=[job])
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 180) -> None:
         """Return when the condition holds; AssertionError that names it after some seconds."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
             time.sleep(0.03)
 
-    def wait_until_over(self, *jobs: str, seconds: float = 60) -> None:
+    def wait_until_over(self, *jobs: str, seconds: float = 180) -> None:
         """Return when these jobs, or all, are in the history."""
 
         def over() -> bool:

@@ -139,7 +139,7 @@ class PrivateSlurm:
         process = self.controller()
         if process is not None:
             process.terminate()
-            psutil.wait_procs([process], timeout=15)
+            psutil.wait_procs([process], timeout=120)
         self._wait(lambda: self.controller() is None, "the end of slurmctld")
 
     def controller(self) -> psutil.Process | None:
@@ -174,7 +174,7 @@ class PrivateSlurm:
     # ------------------------------------------------------------------ use
 
     def run(
-        self, *argv: str, check: bool = True, timeout: float = 60
+        self, *argv: str, check: bool = True, timeout: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on this cluster; its output is text."""
         done = subprocess.run(
@@ -278,7 +278,7 @@ class PrivateSlurm:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                timeout=30,
+                timeout=120,
             )
         if done.returncode != 0:
             raise RuntimeError(f"{argv[0]} does not start:\n{log.read_text()[-2000:]}")
@@ -287,7 +287,7 @@ class PrivateSlurm:
         done = self.run("sinfo", "-h", "-N", "-p", "normal", "-t", "idle", "-o", "%N", check=False)
         return done.returncode == 0 and len(done.stdout.split()) == self.nodes
 
-    def _wait(self, is_done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def _wait(self, is_done: Callable[[], bool], what: str, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while not is_done():
             if time.monotonic() > deadline:

@@ -33,7 +33,7 @@ USER = "as-far"
 #: The name by which ssh knows it, here alone.
 HOST = "far"
 #: Seconds that a daemon may take to start or to end.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 CONFIG = """\
 Port {port}

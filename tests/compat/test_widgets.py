@@ -81,13 +81,16 @@ def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> 
     press(panel, "show database")
     run.start()
     run.wait(120, progress=False)
+    find, words = server_support.logs_with_string_or_condition, "a line of the function"
+    until(lambda: bool(find(words, run.database_manager)))  # a job writes when it ends
     press(panel, "update info")
     assert "<th style='text-align: left'>finished</th><td>2</td>" in shown(panel)
     press(panel, "update file list")
     (which,) = [one for one in below(panel) if getattr(one, "description", "") == "file"]
     assert len(which.options) >= 2
-    which.value = next(path for _, path in which.options if path.endswith(".out"))
-    assert "a line of the function" in shown(panel)
+    outputs = [path for _, path in which.options if path.endswith(".out")]
+    which.value = next(path for path in outputs if words in Path(path).read_text())
+    assert words in shown(panel)
     press(panel, "update database")
     assert "data 1.pickle" in shown(panel)
     press(panel, "show queue")
@@ -188,7 +191,7 @@ def test_a_kill_manager_cancels_a_job_of_a_run_which_sends_another(tmp_path: Pat
     run.wait(200, progress=False)
     run.load_learners()
     assert run.learners[0].data == {0: 0}
-    made.task.result(60)
+    made.task.result(120)
     assert len(made.cancelled) == 1
     assert [path for path in (tmp_path / "old logs").iterdir() if path.suffix == ".out"]
     frame = server_support.parse_log_files(run.database_manager, run.scheduler)

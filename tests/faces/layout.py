@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+from tests.faces.browsers import PATIENCE
 
 #: Leaves with text: none outside of the view, none over another, none cut without an ellipsis.
 _FAULTS = """
@@ -32,7 +35,34 @@ _FAULTS = """
 """
 
 
-def faults(view: Any) -> list[str]:
-    """Return what is wrong with the layout of a playwright locator's element."""
-    found: list[str] = view.evaluate(_FAULTS)
-    return found
+#: Ends when what has changed is drawn.
+_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+#: The page is not wider than its window.
+_FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+
+
+def expect_good_layout(page: Any, view: Any) -> None:
+    """Wait until nothing of a locator's element is cut or overlaps, in two looks one after the other.
+
+    A page that was made wider, or given other colours, is drawn anew a moment later.
+    """
+    end = time.monotonic() + PATIENCE / 1000
+    good = 0
+    while good < 2:
+        page.evaluate(_DRAWN)
+        found = view.evaluate(_FAULTS) + ([] if page.evaluate(_FITS) else ["wider than the window"])
+        good = 0 if found else good + 1
+        assert good or time.monotonic() < end, found
+        page.wait_for_timeout(50)
+
+
+def expect_shade(page: Any, scheme: str) -> None:
+    """Wait until the background is ``light`` or ``dark``."""
+    page.wait_for_function(
+        """scheme => {
+          const parts = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+          const isLight = parts[0] + parts[1] + parts[2] > 3 * 128;
+          return isLight === (scheme === "light");
+        }""",
+        arg=scheme,
+    )

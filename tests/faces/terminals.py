@@ -97,6 +97,17 @@ class PseudoTerminal:
         """Wait until these words are on the screen."""
         return self.until(lambda text: words in text, f"{words!r} is not on the screen")
 
+    def until_written(self, words: bytes) -> None:
+        """Wait until the program has written this at some time; the last of it may come after its end."""
+        end = time.monotonic() + PATIENCE
+        while words not in self.written:
+            assert time.monotonic() < end, f"{words!r} was not written\n{self.text}"
+            self.read()
+
+    def until_hidden(self, words: str) -> str:
+        """Wait until these words are not on the screen any more."""
+        return self.until(lambda text: words not in text, f"{words!r} is still on the screen")
+
     def type(self, keys: str) -> None:
         """Type something."""
         os.write(self._master, keys.encode())

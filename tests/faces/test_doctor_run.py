@@ -65,7 +65,7 @@ class Study:
             process.wait()
 
 
-def until(is_true: Callable[[], bool], seconds: float = 120) -> None:
+def until(is_true: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline

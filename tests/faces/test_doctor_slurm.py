@@ -15,6 +15,7 @@ import pytest
 
 from tests.clusters.slurm import DAEMON_PATH, PrivateSlurm
 from tests.faces.doctor_world import Machine, machine, need_root
+from tests.faces.queues import until
 
 _ = machine
 pytestmark = [pytest.mark.slurm]
@@ -87,7 +88,7 @@ def test_a_job_that_waits_for_what_will_never_be(login: Machine, cluster: Privat
     found = said.fault("job-never-starts")
     assert "JobHeldUser" in found["found"]
     assert "release" in found["remedy"]
-    assert not cluster.run("squeue", "-h").stdout.strip(), "it is cancelled"
+    until(lambda: not cluster.run("squeue", "-h").stdout.strip())  # it is cancelled
 
 
 def test_a_plugin_that_srun_does_not_have(login: Machine) -> None:
@@ -142,7 +143,7 @@ def test_a_folder_that_the_nodes_do_not_see(login: Machine, cluster: PrivateSlur
 def test_munge_that_is_down(login: Machine, cluster: PrivateSlurm) -> None:
     munged = psutil.Process(int((cluster.folder / "munge.pid").read_text()))
     munged.terminate()
-    psutil.wait_procs([munged], timeout=30)
+    psutil.wait_procs([munged], timeout=120)
     found = login.doctor(*ONE).fault("munge-down")
     assert "Did you start munged" in found["found"]
     assert "systemctl start munge" in found["remedy"]

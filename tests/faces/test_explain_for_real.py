@@ -5,7 +5,9 @@ The manager is a thread of this process where a limit of an hour or a minute is 
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,11 +23,13 @@ from adaptive_scheduler.core.paths import END_VARIABLE
 from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.core.rows import run_state
 from adaptive_scheduler.core.wire import snapshot
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.integration.engine_here import EngineHere
 
-PATIENCE = 120.0
+#: Seconds; a job of a minute is among what is waited for.
+PATIENCE = 300.0
 
 
 def until(is_so: Callable[[], Any]) -> Any:
@@ -80,7 +84,7 @@ def test_jobs_that_die_before_they_ask_are_named_as_by_status(tmp_path: Path) ->
     setup = f"mkdir {licence} || {{ echo 'no licence left' >&2; exit 3; }}"
     with served(tmp_path, hang, 2, setup=setup) as run:
         until(lambda: run.snapshot("none").phases.get("running"))
-        (queued,) = [one for one in run if one.status == "queued"]
+        queued = until(lambda: next((one for one in run if one.status == "queued"), None))
         found = says(queued.explain, "jobs in vain")
         reason = found.reasons[0]
         assert reason.text.startswith(f"{DIED_EARLY}: ")
@@ -91,11 +95,37 @@ def test_jobs_that_die_before_they_ask_are_named_as_by_status(tmp_path: Path) ->
         assert told in until(lambda: DIED_EARLY in run.status().text and run.status().text)
 
 
+def test_a_job_that_finds_no_manager(tmp_path: Path) -> None:
+    """Its manager is killed; what its client writes is quoted where no manager can say it."""
+    run = RunManager(
+        LocalScheduler(cores=1), [adaptive.Learner1D(hang, (-1, 1)) for _ in range(2)],
+        [tmp_path / "data" / str(n) for n in range(2)], folder=tmp_path / "a run", goal=9, max_jobs=1,
+    )  # fmt: skip
+    run.start()
+    try:
+        (job,) = until(lambda: run[0].status == "running" and run.snapshot("none").jobs)
+        manager = holder(run.folder.lock)
+        assert manager is not None
+        os.kill(manager.pid, signal.SIGKILL)
+        until(lambda: run.folder.complaint(job.id).exists())
+        for found in (run[0].explain(), run.explain_job(job.id)):
+            assert found.cause == "manager dead"
+            told = {one.cause: one for one in found.reasons}["manager not reached"]
+            assert told.text.startswith(f"job {job.id} reached no manager: 20")
+            assert "doctor" in told.remedy
+        run.resume()
+        until(lambda: not run.folder.complaint(job.id).exists())
+        assert "manager not reached" not in {one.cause for one in run[0].explain().reasons}
+    finally:
+        run.cancel()
+        until(lambda: not run.snapshot("none").alive)
+
+
 def test_jobs_whose_walltime_is_too_short_for_a_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_state, "EARLY_DEATHS", 1)
-    with served(tmp_path, hang, walltime=12) as run:
+    with served(tmp_path, hang, walltime=60) as run:
         found = says(run[0].explain, "jobs in vain")
         assert (
             "a job ended before it had evaluated one point: its walltime is too short" in found.text
@@ -117,7 +147,7 @@ def test_a_point_that_takes_longer_than_those_before_and_then_a_job_that_is_sile
             found = says(run[0].explain, "silent")
             assert f"its job {job.id}" in found.text
             assert f"cancel job {job.id}" in found.reasons[0].remedy
-            assert run.explain_job(job.id).cause == "silent"
+            until(lambda: run.explain_job(job.id).cause == "silent")
         says(run[0].explain, "slow")
 
 

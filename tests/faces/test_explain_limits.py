@@ -84,12 +84,12 @@ def test_jobs_at_limits_of_a_qos_and_of_an_account(cluster: PrivateSlurm, tmp_pa
         assert QOS["minute"][1] in never.text
         assert "give a shorter walltime=" in never.reasons[0].remedy
         (job,) = re.findall(r"(\d+) " + QOS["jobs"][1], cluster.run("squeue", "-o", "%i %r").stdout)
-        assert run.explain_job(job).cause == "queue limit"
+        until(lambda: run.explain_job(job).cause == "queue limit")
         assert cluster.accounts is not None
         cluster.accounts.manage("modify", "qos", "jobs", "set", "MaxJobsPerUser=-1")
         try:  # no limit any more: it starts, and the others wait on
             until(lambda: run[0].explain().state == "running")
-            assert run[1].explain().cause == "queue limit"
+            says(run, 1, "queue limit")
         finally:
             cluster.accounts.manage("modify", "qos", "jobs", "set", QOS["jobs"][0])
 

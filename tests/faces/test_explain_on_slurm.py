@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from adaptive_scheduler.core.jobs import submit_policy
 from adaptive_scheduler.io.system import submit
+from adaptive_scheduler.server_support import RunManager
 from tests.clusters.slurm import PrivateSlurm
 from tests.faces.queues import blocker, run_of, says, until
 
@@ -48,10 +50,14 @@ def to_this_cluster(cluster: PrivateSlurm, monkeypatch: pytest.MonkeyPatch) -> I
 def refuses_one_more(cluster: PrivateSlurm) -> bool:
     """Submit a held job, and tell whether Slurm takes no more: sbatch tries again by itself then."""
     try:
-        blocker(cluster, "--hold", timeout=20)
+        blocker(cluster, "--hold", timeout=30)
     except subprocess.TimeoutExpired as error:
         return "unable to accept job" in str(error.stderr)  # bytes, or text
     return False
+
+
+def is_noted(run: RunManager, note: str) -> bool:
+    return note in "\n".join(run.snapshot("none").notes)
 
 
 def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Path) -> None:
@@ -92,19 +98,19 @@ def test_why_jobs_wait_in_the_queue_of_slurm(cluster: PrivateSlurm, tmp_path: Pa
             assert "(Priority)" in says(run, 6, "job priority").text
 
             # a job says the same of itself, and an administrator may hold it
-            jobs = run.snapshot("none").jobs
-            assert len(jobs) == 7, jobs
+            until(lambda: len(run.snapshot("none").jobs) == 7)
             nice = cluster.run("squeue", "--noheader", "--format=%y %i").stdout
             (last,) = re.findall(r"^100 (\d+)$", nice, re.MULTILINE)
-            assert run.explain_job(last).text.startswith(
-                f"Job {last} is PENDING: it waits for jobs of a higher priority"
-            )
+            waits = f"Job {last} is PENDING: it waits for jobs of a higher priority"
+            until(lambda: run.explain_job(last).text.startswith(waits))
             cluster.scontrol("hold", last)
             by_admin = says(run, 6, "job held")
             assert "(JobHeldAdmin)" in by_admin.text
-            notes = "\n".join(run.snapshot("none").notes)
-            assert "1 job in the queue waits, held by a person (JobHeldAdmin)" in notes
-            assert "1 job in the queue will not start (Partition" in notes
+            for note in (
+                "1 job in the queue waits, held by a person (JobHeldAdmin)",
+                "1 job in the queue will not start (Partition",
+            ):
+                until(partial(is_noted, run, note))
     finally:
         cluster.run("scontrol", "update", "NodeName=n2", "State=RESUME", check=False)
 
@@ -137,11 +143,11 @@ def test_a_node_that_kills_jobs_is_avoided(cluster: PrivateSlurm, tmp_path: Path
             run = here.run
             until(lambda: run.snapshot("none").phases.get("running") == 4)  # all of n2
             cluster.scontrol("update", "NodeName=n1", "State=RESUME")
-            waiting = next(one for one in run if one.status == "queued")
+            waiting = until(lambda: next((one for one in run if one.status == "queued"), None))
             avoided = until(
                 lambda: [one for one in waiting.explain().reasons if one.cause == "nodes avoided"]
             )
             assert avoided[0].text == "nodes are avoided that killed earlier jobs: n1"
-            assert "excluded nodes: n1" in run.snapshot("none").notes
+            until(partial(is_noted, run, "excluded nodes: n1"))
     finally:
         cluster.run("scontrol", "update", "NodeName=n1", "State=RESUME", check=False)

@@ -44,11 +44,11 @@ def test_a_view_of_a_run_there_is_live_and_says_when_it_is_old(
         watcher.put("a", {"type": "rows", "request": 1, "search": "visible"})
         until(lambda: summary("done") and "rows" in shown)
         assert shown["summary"]["kind"] == "task"
-        assert not shown["summary"]["is_old"]
+        until(lambda: not shown["summary"]["is_old"])
         future = executor.options(tag="visible").submit(double, 4)
         until(lambda: shown["rows"]["matching"] == 1)
         assert future.result(PATIENCE) == 8
-        until(lambda: shown["rows"]["rows"][0][2] == "done")
+        until(lambda: [row[2] for row in shown["rows"]["rows"]] == ["done"])
         watcher.put("a", {"type": "open", "item": future.task})
         until(lambda: "detail" in shown)
         assert shown["detail"]["item"] == future.task
@@ -56,7 +56,7 @@ def test_a_view_of_a_run_there_is_live_and_says_when_it_is_old(
         for one in own_ssh():
             one.kill()
         until(lambda: shown["summary"]["is_old"])
-        assert "no connection" in shown["summary"]["age_text"]
+        until(lambda: "no connection" in shown["summary"]["age_text"])
         watcher.put("a", {"type": "do", "request": 9, "action": "cancel", "items": [future.task]})
         until(lambda: shown.get("error", {}).get("request") == 9)
         assert shown["error"]["text"].startswith("Not done")

@@ -15,8 +15,8 @@ import pytest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.runs.report.write import report_text, write_report
 from docs import report_schema
-from tests.faces.browsers import PATIENCE, launch
-from tests.faces.layout import faults
+from tests.faces.browsers import expect, launch, new_context, new_page, until, until_true
+from tests.faces.layout import expect_good_layout, expect_shade
 from tests.run_folders import PastRun, large_run
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -51,15 +51,19 @@ def nasty(tmp_path: Path) -> RunFolder:
     return run.close()
 
 
+#: They are drawn when their width is known.
+_CHARTS_ARE_DRAWN = """() => [...document.querySelectorAll("canvas[aria-label*='over time']")]
+  .every((one) => one.style.width === `${Math.floor(one.parentElement.clientWidth)}px`)"""
+
+
 class Opened:
     """The page, and what went wrong in it."""
 
     def __init__(self, browser: Any, file: Path, scheme: str = "light", width: int = 1280) -> None:
-        self._context = browser.new_context(
-            offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+        self._context = new_context(
+            browser, offline=True, color_scheme=scheme, viewport={"width": width, "height": 900}
         )
-        self._context.set_default_timeout(PATIENCE)
-        self.page = self._context.new_page()
+        self.page = new_page(self._context)
         self.errors: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -68,6 +72,7 @@ class Opened:
         self.page.goto(file.as_uri())
         self.page.wait_for_selector("text=Versions")
         self.page.wait_for_selector('[role="row"] >> nth=1')
+        until_true(self.page, _CHARTS_ARE_DRAWN)
 
     def close(self) -> None:
         outside = [url for url in self.asked if not url.startswith(("file:", "data:", "blob:"))]
@@ -82,11 +87,8 @@ def test_nothing_is_cut_and_nothing_overlaps(
     browser: Any, nasty: RunFolder, tmp_path: Path, scheme: str, width: int
 ) -> None:
     opened = Opened(browser, write_report(nasty, tmp_path / "a report $.html"), scheme, width)
-    assert faults(opened.page.locator(".as-report")) == []
-    assert opened.page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
-    background = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    shade = sum(int(part) for part in background.strip("rgb()").split(",")[:3])
-    assert (shade < 200) == (scheme == "dark")
+    expect_good_layout(opened.page, opened.page.locator(".as-report"))
+    expect_shade(opened.page, scheme)
     target = os.environ.get("ADAPTIVE_SCHEDULER_SCREENSHOTS")
     folder = Path(target) if target else tmp_path
     opened.page.screenshot(path=folder / f"report-{scheme}-{width}.png", full_page=True)
@@ -96,12 +98,26 @@ def test_nothing_is_cut_and_nothing_overlaps(
 def test_texts_of_the_run_are_texts(browser: Any, nasty: RunFolder, tmp_path: Path) -> None:
     opened = Opened(browser, write_report(nasty, tmp_path / "report.html"))
     page = opened.page
-    assert page.title() == "Report of my $run"
-    text = page.inner_text("body")
-    assert NASTY[0] in text
-    assert "your function raised <img src=x onerror=alert(1)>" in text
-    assert page.locator(".as-report img").count() == 0
+    text = page.locator("body")
+    expect(text).to_contain_text(NASTY[0])
+    expect(text).to_contain_text("your function raised <img src=x onerror=alert(1)>")
+    expect(page.locator(".as-report img")).to_have_count(0)
+    expect(page).to_have_title("Report of my $run")  # no text of the run was a script
     opened.close()
+
+
+def point_at(page: Any, share: float, words: str) -> None:
+    """Move the mouse to a part of the first job's line until its words are shown: a chart may be drawn again."""
+    canvas = page.locator(".as-gantt canvas")
+
+    def is_named() -> bool:
+        width = canvas.evaluate("(one) => one.clientWidth")
+        page.mouse.move(1, 1)
+        canvas.hover(position={"x": 190 + share * (width - 202), "y": 26 + 8})
+        said: str = page.locator(".as-tip").evaluate("(one) => one.innerText")
+        return words in said
+
+    until(page, is_named, f"the chart does not say {words!r}")
 
 
 def test_the_chart_names_what_is_under_the_pointer(
@@ -109,19 +125,16 @@ def test_the_chart_names_what_is_under_the_pointer(
 ) -> None:
     opened = Opened(browser, write_report(nasty, tmp_path / "report.html"))
     page = opened.page
-    canvas = page.locator(".as-gantt canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    shown = []
-    for share in (0.05, 0.5, 0.75, 0.9):
-        page.mouse.move(box["x"] + 190 + share * (box["width"] - 202), box["y"] + 26 + 8)
-        shown.append(page.inner_text(".as-tip"))
-    assert "waited 10 s, ran" in shown[0]
-    assert "learner 0: done, 20 s" in shown[1]
-    assert "learner 1: failed, 10 s" in shown[2]
-    assert "learner 2: out of walltime, 10 s" in shown[3]
+    for share, words in (
+        (0.05, "waited 10 s, ran"),
+        (0.5, "learner 0: done, 20 s"),
+        (0.75, "learner 1: failed, 10 s"),
+        (0.9, "learner 2: out of walltime, 10 s"),
+    ):
+        point_at(page, share, words)
     page.click("text=The same as a table")
-    assert page.locator("details table tbody tr").filter(has_text="node7").count() == 1
+    row = page.locator("details table tbody tr").filter(has_text="node7")
+    expect(row).to_have_count(1)
     opened.close()
 
 
@@ -137,9 +150,10 @@ def test_a_hundred_thousand_learners(browser: Any, large: RunFolder, tmp_path: P
     assert large.history.stat().st_size / (2 * MANY) < 100
     opened = Opened(browser, path)
     page = opened.page
-    assert f"{MANY:,}" in page.inner_text("body")
-    assert page.locator('[role="row"]').count() < 200
+    expect(page.locator("body")).to_contain_text(f"{MANY:,}")
+    until_true(page, "() => document.querySelectorAll('[role=row]').length < 200")
     page.fill('input[type="search"]', "offset=77777/")
-    page.wait_for_function("() => document.querySelectorAll('[role=row]').length === 2")
-    assert "offset=77777/" in page.locator('[role="row"]').nth(1).inner_text()
+    rows = page.locator('[role="row"]')
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1)).to_contain_text("offset=77777/")
     opened.close()

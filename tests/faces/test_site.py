@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from docs import public_api, site_pages
-from tests.faces.browsers import PATIENCE, launch
+from tests.faces.browsers import launch, new_context, new_page, until_true
+from tests.faces.layout import expect_shade
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What a browser fetches by itself, as far as this element and attribute say it.
@@ -124,11 +125,10 @@ def browser() -> Iterator[object]:
 def test_pages_are_read_from_the_disk(
     scheme: str, site: Path, browser: object, tmp_path: Path
 ) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)  # type: ignore[attr-defined]
-    context.set_default_timeout(PATIENCE)
+    context = new_context(browser, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     asked: list[str] = []
     faults: list[str] = []
-    page = context.new_page()
+    page = new_page(context)
     page.on("request", lambda request: asked.append(request.url))
     page.on("requestfailed", lambda request: faults.append(request.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -139,21 +139,19 @@ def test_pages_are_read_from_the_disk(
         "tutorials/learners",
         "reference/adaptive_scheduler",
     ):
-        page.goto((site / f"{name}.html").as_uri())
+        # what is still fetched when the next page is opened would fail
+        page.goto((site / f"{name}.html").as_uri(), wait_until="networkidle")
         page.wait_for_selector("article h1")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        until_true(page, "() => document.documentElement.scrollWidth <= innerWidth")
         page.screenshot(path=tmp_path / f"{name.replace('/', '_')}_{scheme}.png")
-    shown = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    light = sum(int(part) for part in re.findall(r"\d+", shown)[:3]) > 3 * 128
-    assert light == (scheme == "light"), shown
+    expect_shade(page, scheme)
     assert [one for one in asked if not one.startswith("file:")] == []
     assert faults == []
     context.close()
 
 
 def test_the_search_works_without_a_server(site: Path, browser: object) -> None:
-    page = browser.new_page()  # type: ignore[attr-defined]
-    page.set_default_timeout(PATIENCE)
+    page = new_page(new_context(browser))
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.goto((site / "tutorials" / "sweep.html").as_uri())

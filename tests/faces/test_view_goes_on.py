@@ -26,7 +26,8 @@ from tests.integration.accidents import Accidents, until
 
 LEARNERS, KILLS, SEED = 3, 12, 20
 #: Seconds until a view shows what is true: it looks every 0.2 s, and says all again every 2 s.
-PATIENCE = 60.0
+#: A manager and jobs must begin for that, which a machine that does much else keeps waiting.
+PATIENCE = 180.0
 
 
 def slow_unless(path: str, x: float) -> float:
@@ -104,7 +105,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunManager]
 
 def kill(run: RunManager) -> None:
     """Kill its manager, wherever it is in what it does."""
-    found = until(lambda: holder(run.folder.lock))
+    found = until(lambda: holder(run.folder.lock), PATIENCE)
     os.kill(found.pid, signal.SIGKILL)
     with suppress(ChildProcessError):
         os.waitpid(found.pid, 0)
@@ -118,7 +119,6 @@ def is_dead(summary: dict[str, Any]) -> bool:
     return summary.get("sentence", "").startswith("No manager runs") and summary["is_old"]
 
 
-@pytest.mark.timeout(600)
 def test_a_view_reaches_what_is_true_each_time(
     run: RunManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_view_reaches_what_is_true_each_time(
         front.show(lambda summary: summary.get("sentence", "").startswith("Finished"))
         front.show(lambda page: {row[2] for row in page.get("rows", [])} == {"done"}, "rows")
         front.show(lambda summary: not summary["is_old"])
-        until(lambda: front.shown["a", "detail"]["phase"] == "done", PATIENCE)
+        until(lambda: front.shown.get(("a", "detail"), {}).get("phase") == "done", PATIENCE)
     finally:
         watcher.end()
         print(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clusters.sshd import HOST, PrivateSshd, free_port
-from tests.faces.browsers import PATIENCE, launch
+from tests.faces.browsers import expect, launch, new_context, new_page
 from tests.integration.client_runs import wait_for
 from tests.integration.web_server import WebServer, get, make_run
 
@@ -54,15 +54,14 @@ def test_a_browser_at_home_shows_and_changes_a_run_through_the_tunnel(
             tunnel(sshd, server.line_with("ssh -N -L")) as port,
             playwright.sync_playwright() as driver,
         ):
-            page = launch(driver).new_page()
-            page.set_default_timeout(PATIENCE)
-            wait_for(lambda: answers(port, server.path))
+            page = new_page(new_context(launch(driver)))
+            wait_for(lambda: answers(port, server.path), timeout=180)
             page.goto(server.url.replace(f":{server.port}/", f":{port}/"))
             sentence = page.locator(".as-sentence")
-            playwright.expect(sentence).to_contain_text("0 of 1 learner", timeout=PATIENCE)
+            expect(sentence).to_contain_text("0 of 1 learner")
             page.locator("[data-action=cancel_run]").first.click()
             page.locator(".as-question .as-yes").click()
-            playwright.expect(sentence).to_contain_text("1 cancelled", timeout=PATIENCE)
+            expect(sentence).to_contain_text("1 cancelled")
     finally:
         server.kill()
 

@@ -63,7 +63,7 @@ class Terminal:
 
     def run(self, *words: str, code: int | None = 0) -> str:
         done = subprocess.run(
-            self.argv(*words), cwd=self.folder, env=self.environ, timeout=120,
+            self.argv(*words), cwd=self.folder, env=self.environ, timeout=300,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert code is None or done.returncode == code, done.stdout
@@ -76,7 +76,7 @@ class Terminal:
             argv,
             cwd=self.folder,
             env=self.environ,
-            timeout=120,
+            timeout=300,
             capture_output=True,
             text=True,
             check=True,
@@ -106,7 +106,7 @@ class Terminal:
         text = self.run("status", "study", "--json", code=None)
         return json.loads(text)  # type: ignore[no-any-return]
 
-    def until(self, is_so: Callable[[Snapshot], bool], seconds: float = 60.0) -> None:
+    def until(self, is_so: Callable[[Snapshot], bool], seconds: float = 180.0) -> None:
         """Wait for a state of the run; a command would take half a second of a processor each time."""
         end = time.monotonic() + seconds
         with ManagerClient(RunFolder(self.folder / "study")) as client:
@@ -126,7 +126,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     yield terminal
     if (terminal.folder / "study" / "db.tinydb.run" / "run.json").exists():
         terminal.run("cancel", "study", code=None)
-    end = time.monotonic() + 60  # a job that was cancelled completes for a moment
+    end = time.monotonic() + 180  # a job that was cancelled completes for a moment
     while left := terminal.queue():
         assert time.monotonic() < end, left
         time.sleep(0.1)

@@ -41,7 +41,7 @@ from tests.effort import FULL
 from tests.integration.noted import noted, noted_in
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+PATIENCE = 180.0
 #: Seconds without a connection: longer than ssh takes to find out.
 AWAY = 30.0 if FULL else 5.0
 #: Of the run that most tests share: whatever a path may have.

@@ -23,7 +23,7 @@ from adaptive_scheduler.runs.start.prepare import prepare
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
 #: Seconds in which a server begins, says something or ends; many times what it takes.
-PATIENCE = 60
+PATIENCE = 180
 LINK = re.compile(r"http://127\.0\.0\.1:(\d+)(/[\w-]+/)\?token=([\w-]+)")
 
 

@@ -39,6 +39,8 @@ from adaptive_scheduler.core.wire.tasks import EndKind, Prioritise
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import write_config
+from adaptive_scheduler.io.system.complaints import read_complaints
+from adaptive_scheduler.manager.explain import Explainer
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
 from adaptive_scheduler.schedulers.pbs.listing import listed_job
@@ -326,6 +328,50 @@ def test_a_job_ended() -> None:
     assert reply.code == "no_such_job"
 
 
+def test_a_job_that_died_before_it_asked_is_explained_with_its_last_lines() -> None:
+    """The same sentence as for its learner, and as `status` has it."""
+    cluster = Cluster(2)
+    cluster.manager.jobs.output = lambda job: f"line of job {job}\nno licence left"
+    cluster.run_for(3)
+    job = cluster.job()
+    cluster.kill(job, "failed")
+    cluster.run_for(40)
+    told = cluster.why(job=job.id)[0]
+    assert told.cause == "job ended"
+    quoted = f"The last output of job {job.id}: line of job {job.id}\nno licence left"
+    assert quoted in told.text
+    assert "adaptive-scheduler doctor RUN" in told.remedy
+    of_item = next(one for one in cluster.why(0) if one.cause == "jobs in vain")
+    assert of_item.text.endswith(quoted)
+
+
+def test_a_job_that_finds_no_manager_is_named(tmp_path: Path) -> None:
+    """With and without a manager, for the job and for what waits for it; complaints in the order of the jobs."""
+    folder = stored(tmp_path, [Item(0, "/a", Phase.QUEUED)])
+    folder.complaints.mkdir()
+    for job in ("16", "9", "123/4.server"):
+        folder.complaint(job).write_text(f"2026-01-01 host n1: {job}: no route to host\n")
+    assert list(read_complaints(folder)) == ["9", "16", "123_4.server"]
+    found = {one.cause: one for one in explain_job(ManagerClient(folder), "16").reasons}
+    told = found["manager not reached"]
+    assert told.text == "job 16 reached no manager: 2026-01-01 host n1: 16: no route to host"
+    assert f"adaptive-scheduler doctor '{folder.home}' tries" in told.remedy
+    assert "interface=" in told.remedy
+
+    cluster = Cluster(1)
+    cluster.run_for(3)
+    job = cluster.job()
+    explainer = cluster.manager.dispatcher._handlers[Explain]
+    assert isinstance(explainer, Explainer)
+    explainer._complaints = lambda: {job.id: "no route to host", "77": "no route"}
+    assert [one.text for one in cluster.why(0) if one.cause == "manager not reached"] == [
+        f"job {job.id} reached no manager: no route to host",
+        "job 77 reached no manager: no route",
+    ]
+    (own,) = [one for one in cluster.why(job=job.id) if one.cause == "manager not reached"]
+    assert own.text.endswith("no route to host")
+
+
 def test_a_job_has_started_and_says_nothing() -> None:
     cluster = Cluster(1)
     cluster.run_for(3)
@@ -447,7 +493,7 @@ def stored(home: Path, rows: list[Item], **run: Any) -> RunFolder:
     database.create(folder.database, row_codec.new_tables(rows, None))
     store = database.Database(folder)
     store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(**run))
-    store.put(database.JOBS, "16", JobRecord("16", ended="timeout", host="n1"))
+    store.put(database.JOBS, "16", JobRecord("16", ended="timeout", host="n1", has_worked=True))
     store.commit()
     store.close()
     return folder

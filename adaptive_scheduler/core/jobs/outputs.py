@@ -80,6 +80,16 @@ def end_reason(job: str, cause: str, output: str = "") -> str:
 DIED_EARLY = "jobs died before they asked for work"
 
 
+def reached_no_manager(job: str, complaint: str) -> str:
+    """What `status` and `explain` say of a job whose client could not reach the manager."""
+    return f"job {job} reached no manager: {complaint}"
+
+
+def early_deaths_text(n: int, records: Iterable[JobRecord], output: Output) -> str:
+    """How many jobs in a row died early, and of what the last one did; "" if none."""
+    return f"{n} in a row{explain_early_death(records, output)}" if n else ""
+
+
 def explain_early_death(records: Iterable[JobRecord], output: Output) -> str:
     """Quote the last job that died before it asked for work; "" if nothing is known of any.
 

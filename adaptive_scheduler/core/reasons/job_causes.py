@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 from adaptive_scheduler.core.jobs.batch_jobs import ALIVE
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
+from adaptive_scheduler.core.jobs.outputs import explain_early_death
 from adaptive_scheduler.core.reasons.question import Found, Question
 from adaptive_scheduler.core.rows.row import TASK
 from adaptive_scheduler.core.texts import counted
 from adaptive_scheduler.core.times import duration_text
+
+#: What helps where jobs die before they ask for work.
+TRY_SUCH_A_JOB = "mend what the last one died of; adaptive-scheduler doctor RUN tries such a job"
 
 
 def ended(question: Question) -> Iterator[Found]:
@@ -20,7 +24,11 @@ def ended(question: Question) -> Iterator[Found]:
     said = f"; its client said: {record.goodbye}" if record.goodbye else ""
     where = f" on {record.host}" if record.host else ""
     how = f"how it ended{where}: {record.ended}" if record.ended else f"its client{where} has ended"
-    yield Found(f"{how}{said}")
+    if not record.died_early:
+        yield Found(f"{how}{said}")
+        return
+    printed = "" if said else explain_early_death([record], question.known.output)
+    yield Found(f"{how}{said}. It died before it asked for work{printed}", TRY_SUCH_A_JOB)
 
 
 def being_cancelled(question: Question) -> Iterator[Found]:

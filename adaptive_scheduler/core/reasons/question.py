@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from adaptive_scheduler.core.jobs.batch_jobs import QueueCause
 from adaptive_scheduler.core.jobs.job_tracking import TrackedJob
+from adaptive_scheduler.core.jobs.outputs import Output
 from adaptive_scheduler.core.jobs.records import JobRecord
 from adaptive_scheduler.core.rows.row import Item, TaskItem
 from adaptive_scheduler.core.rows.run_state import RunState
@@ -41,6 +42,10 @@ class Known:
         Why the last submit, listing of the queue, or write to the disk did not work.
     early_deaths : str
         How many jobs in a row died before they asked for work, and of what.
+    complaints : mapping of str to str
+        What clients wrote that could not reach the manager, by their jobs.
+    output : callable
+        Given a job, the last lines that it printed; None if it has no output file.
     stored : Rows, optional
         Without a manager: the rows, which `state` lacks then.
     held : sequence of Item
@@ -57,6 +62,8 @@ class Known:
     listing_error: str = ""
     write_error: str = ""
     early_deaths: str = ""
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    output: Output = lambda _: None
     stored: Rows | None = None
     held: Sequence[Item] = ()
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from adaptive_scheduler.core.jobs.outputs import DIED_EARLY
+from adaptive_scheduler.core.jobs.outputs import DIED_EARLY, reached_no_manager
+from adaptive_scheduler.core.reasons.job_causes import TRY_SUCH_A_JOB
 from adaptive_scheduler.core.reasons.question import Found, Question
 from adaptive_scheduler.core.reasons.sources import sources_of
 from adaptive_scheduler.core.rows.row import CANCELLED, OVER, QUEUED, RUNNING, WAITING
+
+#: Complaints of jobs that are quoted of an item that any of them could run.
+_COMPLAINTS = 2
 
 
 def _is_wanted(question: Question) -> bool:
@@ -83,13 +87,22 @@ def jobs_in_vain(question: Question) -> Iterator[Found]:
     if question.row is None or not _needs_jobs(question) or state.stops.held:
         return
     if known.early_deaths:
-        yield Found(
-            f"{DIED_EARLY}: {known.early_deaths}",
-            "mend what the last one died of; adaptive-scheduler doctor RUN tries such a job",
-        )
+        yield Found(f"{DIED_EARLY}: {known.early_deaths}", TRY_SUCH_A_JOB)
     elif reason := state.backoff_reason:
         slowly = known.submit_error if reason in known.submit_error else reason
         yield Found(f"jobs are submitted slowly: {slowly}")
+
+
+def manager_not_reached(question: Question) -> Iterator[Found]:
+    """The client of its job, or of jobs that would run it, has written that it finds no manager."""
+    row, complaints = question.row, question.known.complaints
+    if question.record is not None or (row is not None and row.phase is RUNNING):
+        own = question.record.id if question.record is not None else row.job if row else None
+        told = [own] if own is not None and own in complaints else []
+    else:
+        told = list(complaints)[:_COMPLAINTS] if _needs_jobs(question) else []
+    for job in told:
+        yield Found(reached_no_manager(job, complaints[job]))
 
 
 def nodes_avoided(question: Question) -> Iterator[Found]:

@@ -76,6 +76,9 @@ CAUSES: tuple[Cause, ...] = (
     _queue(QueueCause.HELD, "An administrator, or you, have put a hold on the job."),
     Cause("jobs in vain", "Jobs end before they have brought anything.",
           "give a longer walltime=, or look at the output of the last job", run_causes.jobs_in_vain),
+    Cause("manager not reached", "The client of a job could not reach the manager: the network, or its interface.",
+          "adaptive-scheduler doctor RUN tries the way from a node to the manager; give interface= a network that "
+          "the nodes share", run_causes.manager_not_reached),
     Cause("batch system away", "The queue cannot be listed.", "nothing: jobs go on, and it is tried again by itself",
           run_causes.batch_system_away),
     Cause("submit limit", "The batch system takes no more jobs of this user.",

@@ -8,7 +8,9 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
+from adaptive_scheduler.core.jobs.outputs import early_deaths_text
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.explanation import Explanation, fill
 from adaptive_scheduler.core.reasons.question import Known
@@ -27,6 +29,8 @@ from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.glance import Glance, glance
 from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.io.storage.tinydb_file import JOBS
+from adaptive_scheduler.io.system.complaints import read_complaints
+from adaptive_scheduler.io.system.read_logs import CRASH_LINES, job_output_tail
 from adaptive_scheduler.runs.manager_client import ManagerClient
 
 #: Jobs that are named where one is unknown.
@@ -158,8 +162,14 @@ def _from_disk(folder: RunFolder, question: Explain, seen: Glance) -> Reasons:
 def _known(folder: RunFolder, seen: Glance, running: Sequence[Item]) -> Known:
     """What the database tells; `running`: the rows by which the jobs that are asked about are known."""
     now = time.monotonic()
-    state = row_codec.open_without_items(seen.tables, read_config(folder), now, running)
-    return Known(state, time.time(), now, is_alive=False, stored=seen, held=running)
+    config = read_config(folder)
+    state = row_codec.open_without_items(seen.tables, config, now, running)
+    output = partial(job_output_tail, config.log_folder, lines=CRASH_LINES)
+    return Known(
+        state, time.time(), now, is_alive=False,
+        early_deaths=early_deaths_text(state.jobs.early_deaths, state.jobs.records.values(), output),
+        complaints=read_complaints(folder), output=output, stored=seen, held=running,
+    )  # fmt: skip
 
 
 def _name(row: Item) -> str:

@@ -1,9 +1,11 @@
 // The index: all runs, asked for every two seconds while somebody looks.
 import { lost, found } from "./connection.js";
+import { betweenClicks } from "./dom.js";
 
 const table = document.getElementById("table");
 const address = new URL("../runs.json", import.meta.url);
 const PAUSE = 2000;
+const undisturbed = betweenClicks(table);
 
 function element(tag, text = "", className = "") {
   const made = document.createElement(tag);
@@ -74,7 +76,7 @@ async function refresh() {
   if (!answer.ok) return lost("");
   found();
   const text = await answer.text();
-  if (text !== shown) draw(JSON.parse(text));
+  if (text !== shown) undisturbed(() => draw(JSON.parse(text)));
   shown = text;
 }
 

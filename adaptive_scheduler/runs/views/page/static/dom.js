@@ -23,6 +23,29 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// Returns a function that acts at once, or, while the mouse is pressed in the element, right after the click: what is
+// replaced between press and release gets none. A release that nobody sees is waited for no longer than half a minute.
+export function betweenClicks(element) {
+  let waiting = null;
+  let timer = 0;
+  const act = () => {
+    const acts = waiting || [];
+    waiting = null;
+    for (const one of acts) one();
+  };
+  const actIn = (pause) => {
+    clearTimeout(timer);
+    timer = setTimeout(act, pause);
+  };
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return; // a menu may open, and take the release
+    waiting = waiting || [];
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, () => actIn(0), { once: true });
+    actIn(30000);
+  });
+  return (one) => { if (waiting) waiting.push(one); else one(); };
+}
+
 // "light" or "dark": as JupyterLab says, else as the system does; calls `changed` when it changes.
 export function watchTheme(changed) {
   const system = window.matchMedia("(prefers-color-scheme: dark)");

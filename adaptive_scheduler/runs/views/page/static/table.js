@@ -27,6 +27,7 @@ export class RowTable {
     this.element = el("div", { class: "as-table" }, this.grid, this.empty);
     this.body.addEventListener("scroll", () => this.onScroll());
     this.body.addEventListener("keydown", (event) => this.onKey(event));
+    this.spacer.addEventListener("focusin", (event) => this.onFocus(event.target));
     this.observer = new ResizeObserver(() => {
       if (this.page) this.drawHeader();
       this.onScroll();
@@ -189,6 +190,12 @@ export class RowTable {
     this.opened = item;
     this.open(item);
     this.draw();
+  }
+
+  // The row that has the focus is the one that keys are for, however the focus came there.
+  onFocus(target) {
+    const row = target.closest(".as-tr");
+    if (row) this.active = Number(row.getAttribute("aria-rowindex")) - 2;
   }
 
   onKey(event) {

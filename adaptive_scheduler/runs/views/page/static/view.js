@@ -1,6 +1,6 @@
 // Draws one run. What is shown is decided in Python; this file lays it out and sends what is asked.
 import { DataPlot, short, timeChart } from "./charts.js";
-import { el, fill, setText, watchTheme } from "./dom.js";
+import { betweenClicks, el, fill, setText, watchTheme } from "./dom.js";
 import { RowTable } from "./table.js";
 
 let views = 0;
@@ -26,7 +26,8 @@ class View {
     this.filter = { phase: "", search: "" };
     this.table = new RowTable("Learners or tasks", (offset, count, sort) => this.askRows(offset, count, sort), (item) => this.open(item));
     this.make();
-    host.onMessage((message) => this.take(message));
+    const draw = betweenClicks(this.root);
+    host.onMessage((message) => draw(() => this.take(message)));
   }
 
   make() {

@@ -5,6 +5,7 @@ What is a record of the package is taken from that; the rest is said here.
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -176,6 +177,8 @@ def schemas() -> dict[str, Any]:
     for one in known.values():
         if "properties" in one:
             one["additionalProperties"] = False
+        if "description" in one:  # msgspec cleans it from 0.23 on
+            one["description"] = inspect.cleandoc(one["description"])
     snapshot = known.pop("Snapshot")["properties"]
     return {"commands": {**shown(snapshot), **actions()}, "known": known}
 

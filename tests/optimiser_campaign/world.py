@@ -24,7 +24,7 @@ EXAMPLE = ROOT / "examples" / "campaign"
 #: Of each job, which has whole nodes.
 NODES, CORES, GPUS = 2, 2, 1
 #: Seconds in which a driver should have told something on a busy machine; until all is over.
-START, PATIENCE = 30.0, 180.0
+START, PATIENCE = 30.0, 600.0
 #: What a job says that ends with its walltime.
 _WALLTIME = "its walltime ends"
 

@@ -72,13 +72,17 @@ def test_an_unknown_policy_is_refused():
 
 
 class Slow:
-    """An optimiser that thinks for a while, and knows what it was told."""
+    """An optimiser that thinks for a while, or until it may end, and knows what it was told."""
 
     def __init__(self, seconds=0.0):
         self.seconds, self.n, self.told = seconds, 0, []
+        self.may_end, self.thinks = threading.Event(), threading.Event()
+        self.may_end.set()
 
     def ask(self):
         time.sleep(self.seconds)
+        self.thinks.set()
+        self.may_end.wait(60)
         self.n += 1
         return [self.n / 10_000, 0.5]
 
@@ -152,16 +156,22 @@ def test_points_that_were_issued_while_new_ones_were_chosen_are_no_near_copies(a
 
 
 def test_who_has_points_ready_does_not_wait_for_the_model(asked):
-    own = Slow(0.5)
+    own = Slow()
     asker, woken = asked(OptimizerLearner(lambda x, y: x, SPACE, own), 4)
     taken(asker, woken, 1)
     asker.want(0, 1000)
     end = time.monotonic() + 20
     while len(asker._ready) < 4 and time.monotonic() < end:
         time.sleep(0.05)
+    own.may_end.clear()
+    own.thinks.clear()
     begun = time.monotonic()
-    assert [len(asker.take(1)) for _ in range(4)] == [1] * 4
-    assert time.monotonic() - begun < 0.45  # one of the model takes 0.5 s
+    assert len(asker.take(1)) == 1
+    asker.want(0, 1000)
+    assert own.thinks.wait(20), "a new point is chosen in place of the one that was taken"
+    assert [len(asker.take(1)) for _ in range(3)] == [1] * 3
+    assert time.monotonic() - begun < 30  # the model thinks for 60 s
+    own.may_end.set()
 
 
 def test_no_more_points_are_chosen_than_may_be_issued(asked):

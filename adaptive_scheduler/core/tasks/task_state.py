@@ -93,6 +93,8 @@ class Head:
         It was given tasks, and none of them has ended.
     lacks_since : float or None
         Since when some of its nodes have not come, or are lost.
+    lives_until : float
+        A lease after it was last heard, in seconds since 1970: it may have lived until then.
     """
 
     def __init__(self, owner: Owner, nodes: Iterable[NodeInventory]) -> None:
@@ -104,6 +106,7 @@ class Head:
         self.leaves = ""
         self.is_barren = False
         self.lacks_since: float | None = None
+        self.lives_until = float("inf")
         self._has_ended_one = False
 
     def configure(self, pool: Pool) -> None:
@@ -285,13 +288,15 @@ class TaskState:
 
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
         ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
-        what it holds, nobody knows what had begun: then all may have.
+        what it holds, nobody knows what had begun: then all may have. A task has had a whole walltime
+        only as far as its head was there: one that died before left its job without any.
         """
         head = self.heads.pop(job, None)
         self.hand_out.starvation.lose(job)
         held = dict(self._items.tasks.of_job.get(job, {}))
         is_known = head is not None and head.is_known
         begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
+        until = min(now, head.lives_until) if head and is_known else 0.0
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
             is_blamed = cause not in CUTS and token in suspects
@@ -303,7 +308,7 @@ class TaskState:
             seconds = max(0.0, now - row.changed)
             end = End(0, token, kind, begun=has_begun, seconds=seconds)
             self.note_last_try(row, head, end, now)
-            is_full = kind is EndKind.CUT and is_full_cut(seconds, walltime)
+            is_full = kind is EndKind.CUT and is_full_cut(until - row.changed, walltime)
             ended = TaskEnded(token, kind, has_begun, reason, is_full_cut=is_full)
             self._items.end_task(item, ended, now)
         self.changed = True

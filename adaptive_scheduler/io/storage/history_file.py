@@ -106,7 +106,7 @@ def _read_file(folder: RunFolder) -> RunHistory | None:
     """Return what the file has; None if there is none that this version can read."""
     try:
         history = msgspec.msgpack.decode(files.read(folder.history), type=RunHistory)
-    except (OSError, ValueError):  # also of text that is not UTF-8
+    except (OSError, msgspec.MsgspecError, ValueError):  # also of text that is not UTF-8
         return None  # it is begun anew, with what the database tells
     if not _is_sound(history):
         return None
@@ -184,7 +184,7 @@ def _take_segment(data: bytes, fold: HistoryFold) -> None:
     for line in whole.splitlines():
         if line.startswith(fact_line.PREFIX):
             continue
-        with suppress(ValueError):
+        with suppress(msgspec.MsgspecError, ValueError):
             _take(fold, *_decode_line(line))
 
 
@@ -192,7 +192,7 @@ def _take(fold: HistoryFold, table: str, key: str, text: msgspec.Raw) -> None:
     """Take in one row; one that cannot be read is left out: the database's own reader tells of it."""
     take = _TAKERS.get(table)
     if take is not None and text != _NULL:
-        with suppress(ValueError):  # of msgspec, or of a key that is no number
+        with suppress(msgspec.MsgspecError, ValueError):  # or of a key that is no number
             take(fold, key, text)
 
 

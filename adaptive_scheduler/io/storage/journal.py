@@ -85,7 +85,7 @@ def replay(
                 continue
             table, key, text = _decode_line(line)
             row = text if undecoded and table == ITEMS and text != _NULL else _decode(text)
-        except ValueError as error:  # msgspec's are ValueErrors too
+        except (msgspec.MsgspecError, ValueError) as error:  # before 0.21 no ValueErrors
             raise DatabaseError(path, f"line {number} cannot be read: {error}.") from error
         rows = tables.setdefault(table, {})
         if row is None:
@@ -194,7 +194,12 @@ class JournalTail:
             is_whole = bool(self._number) and all(
                 self._read(number, found) for number in self._following()
             )
-        except (OSError, ValueError, DatabaseError):  # deleted meanwhile; a line that is none
+        except (
+            OSError,
+            ValueError,
+            msgspec.MsgspecError,
+            DatabaseError,
+        ):  # deleted meanwhile; a line that is none
             is_whole = False
         if not is_whole:
             self.lose()

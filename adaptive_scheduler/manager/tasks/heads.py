@@ -81,6 +81,7 @@ class HeadManager:
     def _trade(self, head: Head, request: Trade, now: Moment) -> Reply | Parked:
         left = request.seconds_left
         head.ends_at = float("inf") if left is None else now.monotonic + left
+        head.lives_until = now.wall + self._state.config.timing.lease
         for given, end in head.view.mirror.take(request):
             self._end(head, given, end, now)
             if end.begun and end.kind in _OWN_ENDS:

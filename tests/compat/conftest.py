@@ -9,6 +9,18 @@ import pytest
 
 from tests.clusters.slurm import PrivateSlurm, missing_programs
 
+#: Seconds of a test that says nothing else: the machine may be busy.
+TIMEOUT = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test of this folder its time."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker(
+            "timeout"
+        ):
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
+
 
 @pytest.fixture(scope="session")
 def large_slurm() -> Iterator[PrivateSlurm]:

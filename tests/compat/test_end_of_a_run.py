@@ -13,7 +13,7 @@ from adaptive_scheduler.errors import RunError
 from adaptive_scheduler.scheduler import LocalScheduler
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_comes_right_after_the_end_of_its_task(tmp_path: Path) -> None:
     """`await run_manager.task` ends with the learners; the manager and its jobs may be leaving then."""
     made = LocalScheduler(

@@ -22,7 +22,7 @@ from adaptive_scheduler import (
 )
 from adaptive_scheduler.errors import InputError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def until(is_so: Callable[[], bool]) -> None:

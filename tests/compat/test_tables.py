@@ -11,7 +11,7 @@ from adaptive_scheduler import RunManager, utils
 from adaptive_scheduler.scheduler import LocalScheduler
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_jobs_save_tables_beside_the_data(tmp_path: Path) -> None:
     made = LocalScheduler(
         cores=1, executor_type="sequential", max_cores=2, state=tmp_path / "state"

@@ -10,7 +10,7 @@ import pytest
 from adaptive_scheduler import SlurmExecutor
 from adaptive_scheduler.errors import InputError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def test_tasks_that_fit_on_no_node_fail_when_they_are_sent(in_slurm: Path) -> None:

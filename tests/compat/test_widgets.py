@@ -69,6 +69,14 @@ def shown(panel: Any) -> str:
     )
 
 
+def outputs_with(panel: Any, words: str) -> list[str]:
+    """The outputs of jobs in a panel's list of files that have some words."""
+    press(panel, "update file list")
+    (which,) = [one for one in below(panel) if getattr(one, "description", "") == "file"]
+    outputs = [path for _, path in which.options if path.endswith(".out")]
+    return [path for path in outputs if words in Path(path).read_text()]
+
+
 def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> None:
     def say(x: int) -> int:
         print("a line of the function")
@@ -81,15 +89,13 @@ def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> 
     press(panel, "show database")
     run.start()
     run.wait(120, progress=False)
-    find, words = server_support.logs_with_string_or_condition, "a line of the function"
-    until(lambda: bool(find(words, run.database_manager)))  # a job writes when it ends
     press(panel, "update info")
     assert "<th style='text-align: left'>finished</th><td>2</td>" in shown(panel)
-    press(panel, "update file list")
+    words = "a line of the function"
+    until(lambda: bool(outputs_with(panel, words)))  # a job writes the last of it when it ends
     (which,) = [one for one in below(panel) if getattr(one, "description", "") == "file"]
     assert len(which.options) >= 2
-    outputs = [path for _, path in which.options if path.endswith(".out")]
-    which.value = next(path for path in outputs if words in Path(path).read_text())
+    which.value = outputs_with(panel, words)[0]
     assert words in shown(panel)
     press(panel, "update database")
     assert "data 1.pickle" in shown(panel)

@@ -21,7 +21,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 #: Milliseconds for anything that a page is asked for.
-PATIENCE = 120_000
+PATIENCE = 300_000
 #: In a container /dev/shm is small, and a page that does not fit there dies.
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
 #: How many times slower a page's processor is.

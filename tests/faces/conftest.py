@@ -12,7 +12,7 @@ import pytest
 PROGRAMS = ("bash", "chromium", "fish", "ip", "mount", "nsenter", "unshare", "zsh")
 PACKAGES = ("jsonschema", "jupyterlab", "mkdocs", "playwright", "pyte", "sklearn")
 #: Seconds of one test. Some start ten processes in turn, and the machine may be busy.
-TIMEOUT = 900
+TIMEOUT = 1800
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

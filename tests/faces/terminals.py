@@ -18,7 +18,7 @@ from pathlib import Path
 import pyte
 
 #: Seconds for anything that a person waits for, on a machine that does much else.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 class PseudoTerminal:

@@ -146,12 +146,14 @@ def test_a_call_that_takes_too_long_is_ended(node: AgentNode) -> None:
 
 
 def test_a_call_that_ignores_sigterm_is_killed(node: AgentNode) -> None:
-    def stubborn() -> None:
+    def stubborn(ready: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path(ready).touch()
         time.sleep(60)
 
-    token = node.call(stubborn)
-    node.await_begin(token)
+    ready = node.folder / "it ignores SIGTERM"
+    token = node.call(stubborn, str(ready))
+    node.wait(ready.exists)  # a call has begun before its first line is run
     node.stop(token, grace=0.5)
     assert (node.end_of(token).kind, node.ended[token].code) == (EndKind.CANCELLED, signal.SIGKILL)
 

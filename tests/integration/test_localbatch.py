@@ -371,12 +371,15 @@ def test_requeue_starts_the_job_again(cluster: Cluster) -> None:
     assert cluster.output(job).replace("Terminated\n", "").split() == ["start", "0", "start", "1"]
 
 
-def test_a_cancel_wins_over_a_requeue(cluster: Cluster) -> None:
-    (job,) = cluster.submit("trap 'sleep 0.5; exit' TERM; echo ready; sleep 60 & wait")
+def test_a_cancel_wins_over_a_requeue(clusters: Callable[..., Cluster]) -> None:
+    cluster = clusters(kill_wait=60)
+    stays = "trap 'until [ -e go ]; do sleep 0.05; done; exit' TERM"
+    (job,) = cluster.submit(f"{stays}; echo ready; sleep 60 & wait")
     cluster.says(job, "ready")
     cluster.command("requeue", job)
     wait_for(lambda: cluster.state(job) == "completing", "the requeue")
     cluster.cancel(job)
+    (cluster.home / "go").touch()
     assert cluster.causes(job) == ["cancelled"]
     assert cluster.output(job).count("ready") == 1
 

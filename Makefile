@@ -2,7 +2,7 @@
 # make test    install into .venv, then all checks and tests (20 to 23 minutes on two cores)
 # make lock    update the versions that tests, demo and CI install (requirements.lock)
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
-# make quick   for your own loop: lint, unit and contract tests, a short simulation (two minutes)
+# make quick   for your own loop: lint, unit and contract tests, a short simulation (under two minutes)
 # make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, wheels, a browser, what was written for adaptive-scheduler 2, CPython's tests of futures (35 minutes)
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
@@ -15,9 +15,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Where this is set (in many containers) each of the processes below would compile every changed source
-# and rewrite every test anew.
-export PYTHONDONTWRITEBYTECODE :=
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
@@ -34,8 +31,11 @@ PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, pytest would rewrite all tests each time.
+quick: export PYTHONDONTWRITEBYTECODE :=
+quick: export ADAPTIVE_SCHEDULER_EFFORT := quick
 quick: lint
-	ADAPTIVE_SCHEDULER_EFFORT=quick $(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow' tests/unit tests/contract tests/simulation/test_histories.py tests/test_architecture.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow' tests/unit tests/contract tests/simulation/test_histories.py tests/test_architecture.py
 
 # What needs longer or other environments; CI runs it behind `make test`.
 # Of each job of the kill campaigns on whole nodes.

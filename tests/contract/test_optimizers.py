@@ -18,6 +18,7 @@ from adaptive_scheduler.core.searches.nearby import Nearby
 from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.io.learner_data import adaptive_private
 from tests.effort import FULL, times
+from tests.quick import usually
 
 SPACE = {"drop": (0, 0.9), "batch_size": [16, 32, 64, 128, 256, 512]}
 MIXED = {
@@ -164,7 +165,7 @@ def near_copies(function, seed, n):
 def test_fault_46_eight_at_a_time_are_eight_different_points():
     functions = [branin, sphere, edge] if FULL else [sphere]
     cases = list(itertools.product(functions, range(times(1, 5))))
-    n = times(28, 100)
+    n = times(usually(28, quick=20), 100)
     found = [near_copies(function, seed, n) for function, seed in cases]
     copies = sum(count for count, _ in found)
     print(f"{copies} near copies among {n * len(cases)} points")

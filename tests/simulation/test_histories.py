@@ -61,6 +61,7 @@ def _full(folder: RunFolder, *_: object) -> None:
     raise FileError(folder.history, "No space left on device")
 
 
+@pytest.mark.slow
 def test_each_kind_of_fault_comes() -> None:
     """In a fifth of the histories after which it is a must."""
     tally = simulate(range(ENOUGH // 5))
@@ -101,6 +102,7 @@ def test_there_are_the_plants_that_were_asked_for() -> None:
     assert len({plant.name for plant in (*ASKED, *MORE)}) == len(ASKED) + len(MORE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_planted_bug_is_found(name: str) -> None:
     found = look_for(named(name), most=300)

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from adaptive_scheduler.client.learners.process_setup import postponed
+from adaptive_scheduler.io.system.postponed import postponed
 
 BODY = "import sys\nsys.loaded.append(__name__)\nanswer = 42\n"
 
@@ -115,9 +115,7 @@ def test_a_module_that_another_thread_imports_just_now_is_not_postponed(
         sys.modules[name] = half_made
         return object()
 
-    monkeypatch.setattr(
-        "adaptive_scheduler.client.learners.process_setup.find_spec", slow_find_spec
-    )
+    monkeypatch.setattr("adaptive_scheduler.io.system.postponed.find_spec", slow_find_spec)
     with postponed("heavy"):
         assert sys.modules["heavy"] is half_made
     assert sys.modules["heavy"] is half_made
@@ -251,8 +249,9 @@ def test_every_learner_works_with_postponed_modules() -> None:
 
 
 ANOTHER_CLASS = """
-from adaptive_scheduler.client.learners.process_setup import postponed
-with postponed("scipy.spatial", "scipy.interpolate", "scipy.linalg"):
+from adaptive_scheduler.client.learners.process_setup import CALLED
+from adaptive_scheduler.io.system.postponed import postponed
+with postponed(*CALLED, called=CALLED):
     import scipy.spatial
     from scipy.interpolate import LinearNDInterpolator as later
     from scipy.linalg import norm as later_norm
@@ -272,6 +271,32 @@ def test_after_the_import_of_adaptive_names_are_the_real_ones() -> None:
         [sys.executable, "-c", ANOTHER_CLASS], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+LOG = """
+import io, json, sys
+from adaptive_scheduler.io.system import logs
+import structlog
+heavy = sorted({"asyncio", "rich.console", "rich.pretty", "rich.traceback"} & set(sys.modules))
+printed = io.StringIO()
+log = structlog.wrap_logger(structlog.PrintLogger(printed), processors=[structlog.dev.ConsoleRenderer()])
+try:
+    reason = 7
+    1 / 0
+except ZeroDivisionError:
+    log.error("failed", exc_info=True)
+    frames = structlog.processors.ExceptionDictTransformer()(sys.exc_info())
+found = ["ZeroDivisionError" in printed.getvalue(), "\u256d" in printed.getvalue()]
+import rich.pretty, asyncio
+print(json.dumps([heavy, found, frames[0]["frames"][0]["locals"]["reason"], asyncio.iscoroutine(1)]))
+"""
+
+
+def test_structlog_has_rich_and_asyncio_when_it_uses_them() -> None:
+    """They are not imported by clients and managers, whose logs are JSON; a user's own log has them."""
+    done = subprocess.run([sys.executable, "-c", LOG], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[], [True, True], "7", False]
 
 
 POINTS = """

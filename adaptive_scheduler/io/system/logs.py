@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import msgspec
-import structlog
 
 from adaptive_scheduler.core.texts import sanitize
+from adaptive_scheduler.io.system.postponed import postponed
+
+# what structlog uses for people who read tracebacks in a terminal: half of its import's time
+with postponed(
+    "asyncio", "rich.console", "rich.pretty", "rich.traceback",
+    called={"rich.console": {"Console"}, "rich.traceback": {"Traceback"}},
+):  # fmt: skip
+    import structlog
 
 
 def _line(event: dict[str, Any], **_: Any) -> str:

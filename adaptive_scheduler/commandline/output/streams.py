@@ -21,7 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 
 
-class _Stream(io.FileIO):
+class _StandardStream(io.FileIO):
     """A stream that takes in silence what comes after its first error."""
 
     def __init__(self, fd: int) -> None:
@@ -42,7 +42,7 @@ class _Stream(io.FileIO):
         """What is wrong with standard error can be told to nobody, and changes no exit code."""
 
 
-class _Output(_Stream):
+class _StandardOutput(_StandardStream):
     """Standard output: the command ends where nobody reads on, or nothing more can be written."""
 
     def on_error(self, error: OSError) -> None:
@@ -64,8 +64,8 @@ def safe_streams() -> Iterator[None]:
     """Within it, what a command prints may go anywhere."""
     _open_closed_ones()
     before = sys.stdout, sys.stderr
-    sys.stderr = _wrapped(sys.stderr, sys.__stderr__, _Stream(_ERRORS))
-    sys.stdout = _wrapped(sys.stdout, sys.__stdout__, _Output(_OUTPUT))
+    sys.stderr = _wrapped(sys.stderr, sys.__stderr__, _StandardStream(_ERRORS))
+    sys.stdout = _wrapped(sys.stdout, sys.__stdout__, _StandardOutput(_OUTPUT))
     try:
         yield
     finally:
@@ -88,7 +88,7 @@ def _open_closed_ones() -> None:
         sys.stdin = open(_INPUT, closefd=False)  # noqa: SIM115  for as long as the process lives
 
 
-def _wrapped(stream: TextIO | None, own: TextIO | None, raw: _Stream) -> TextIO:
+def _wrapped(stream: TextIO | None, own: TextIO | None, raw: _StandardStream) -> TextIO:
     """Return the text stream over `raw`; what somebody has put in its place stays."""
     if stream is not None and stream is not own:
         return stream

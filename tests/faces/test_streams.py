@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.cli import COMMANDS
+from adaptive_scheduler.core.rows.row import TASK, Phase, TaskItem
+from tests.made_runs import make_run
 from tests.run_folders import large_run
 
 CLI = f"{sys.executable} -m adaptive_scheduler"
@@ -29,13 +31,13 @@ WORDS = {
     "manager": "manager past --dry-run",
     "check": "check --scheduler no-such-scheduler",
     "help": "help InputError",
-    "tasks": "tasks past",
-    "task": "task past 1",
-    "prioritise": "prioritise past 1 5 --dry-run",
+    "tasks": "tasks calls",
+    "task": "task calls 1",
+    "prioritise": "prioritise calls 1 5 --dry-run",
     "search": "search no-such-file.yaml",
-    "sweep": "sweep echo {x} --x 1 2 --dry-run",
+    "sweep": "sweep no-such-file.yaml",
     "results": "results past",
-    "pool": "pool past",
+    "pool": "pool calls",
 }
 STUDY = """
 import adaptive
@@ -49,6 +51,8 @@ goal = 3
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("a user's $place")
     large_run(found / "past", 40, jobs=5)
+    rows = [TaskItem(n, "", Phase.DONE, name=f"call {n}") for n in range(9)]
+    make_run(found / "calls", rows, kind=TASK)
     (found / "study.py").write_text(STUDY)
     return found
 

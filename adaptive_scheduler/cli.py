@@ -17,6 +17,7 @@ from adaptive_scheduler.commandline.input.parsing.lazy_commands import CommandPl
 from adaptive_scheduler.commandline.input.parsing.plain_help import HELP_NAMES
 from adaptive_scheduler.commandline.input.parsing.zsh_script import complete_at_first_tab
 from adaptive_scheduler.commandline.output import exit_codes
+from adaptive_scheduler.commandline.output.streams import safe_streams
 
 _LISTS = "input.word_lists:CommandWithLists"
 _NEGATIVES = "tasks.prioritise:CommandWithNegatives"
@@ -93,7 +94,11 @@ def options(
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
-    words = sys.argv[1:]
+    with safe_streams():
+        _run(sys.argv[1:])
+
+
+def _run(words: list[str]) -> None:
     if names_far_run(words):
         try:
             run_command_there(words, as_json="--json" in words)

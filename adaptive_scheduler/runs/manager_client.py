@@ -7,11 +7,13 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import (
     Cancel,
@@ -30,7 +32,7 @@ from adaptive_scheduler.core.wire.messages import (
 )
 from adaptive_scheduler.errors import ManagerUnreachableError, RequestRefusedError
 from adaptive_scheduler.io.disk.lock import Holder, holder, is_alive
-from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.io.storage.run_config import change_config
 from adaptive_scheduler.runs.reading.on_disk import Rows, snapshot_on_disk
 from adaptive_scheduler.runs.views.status import RunSnapshot
 
@@ -143,10 +145,7 @@ class ManagerClient:
 
         Returns how many jobs it has, or has asked for; 0 if no manager runs.
         """
-        config = read_config(self.folder)
-        if config.limits.max_jobs != n:
-            limits = msgspec.structs.replace(config.limits, max_jobs=n)
-            write_config(self.folder, msgspec.structs.replace(config, limits=limits))
+        change_config(self.folder, partial(_with_max_jobs, n=n))
         return self.change(lambda: self._count(ChangeMaxJobs(n)), lambda: 0)
 
     def _count(self, body: Request) -> int:
@@ -211,3 +210,8 @@ class ManagerClient:
             return on_disk
         assert isinstance(reply, Picture), reply
         return msgspec.msgpack.decode(reply.snapshot, type=RunSnapshot)
+
+
+def _with_max_jobs(config: RunConfig, n: int) -> RunConfig:
+    limits = msgspec.structs.replace(config.limits, max_jobs=n)
+    return msgspec.structs.replace(config, limits=limits)

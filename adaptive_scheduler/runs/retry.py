@@ -17,7 +17,7 @@ from adaptive_scheduler.io.pickling.callables_file import write_callables
 from adaptive_scheduler.io.pickling.learner_file import write_learners
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.read_only import read_tables
-from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.io.storage.run_config import change_config
 from adaptive_scheduler.runs.run_item import RunItem, place_of
 from adaptive_scheduler.runs.start import fnames
 from adaptive_scheduler.runs.start.goal_check import unmet
@@ -95,9 +95,10 @@ def _write_plan(folder: RunFolder, plan: CheckedRun, row_of: Sequence[int]) -> N
         [plan.fnames[place] for place in place_of],
     )
     write_callables(folder.callables, callables(plan, place_of))
-    config = msgspec.structs.replace(
-        read_config(folder), goal=plan.goal,
-        point_timeout=optional_seconds(plan.options.point_timeout, "point_timeout"),
-        point_retries=plan.options.point_retries,
-    )  # fmt: skip
-    write_config(folder, config)
+    timeout = optional_seconds(plan.options.point_timeout, "point_timeout")
+    changes = {
+        "goal": plan.goal,
+        "point_timeout": timeout,
+        "point_retries": plan.options.point_retries,
+    }
+    change_config(folder, lambda config: msgspec.structs.replace(config, **changes))

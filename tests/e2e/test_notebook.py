@@ -94,4 +94,5 @@ def check(notebook: Any) -> None:
     assert "[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n2.5\n" in printed(notebook)
     assert "(True, True)" in outputs(notebook, "text/plain")
     assert len(outputs(notebook, "image/png")) == 2
-    assert any("points/s" in html for html in outputs(notebook, "text/html"))
+    # no rate: the run may be over when it is looked at
+    assert any(" points" in html for html in outputs(notebook, "text/html"))

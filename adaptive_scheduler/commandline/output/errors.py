@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
 import sys
@@ -15,10 +14,9 @@ import typer
 from adaptive_scheduler.commandline.output import exit_codes
 from adaptive_scheduler.commandline.output.json_lines import print_json_error
 from adaptive_scheduler.commandline.output.option_names import in_option_names
+from adaptive_scheduler.commandline.output.streams import NO_ROOM, cannot_be_written
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UserCodeError
 
-#: Errors of a disk that is full, and of a quota.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -41,7 +39,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 print_json_error(type(error), in_option_names(str(error)), code, trace)
             raise typer.Exit(code) from error
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             _print_no_room(error, as_json=bool(kwargs.get("as_json")))
             raise typer.Exit(exit_codes.FAILED) from error
@@ -57,7 +55,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 def _print_no_room(error: OSError, *, as_json: bool) -> None:
     """Errors of a run's files are ours and name them: this is mostly of the file into which the output goes."""
     what = error.filename or "the output"
-    text = f"{what} cannot be written: {error.strerror}. Make room, and run the command again."
+    text = cannot_be_written(str(what), error)
     sys.stderr.write(f"Error: {text}\n")
     with contextlib.suppress(OSError):
         if as_json:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from adaptive_scheduler.core.wire.snapshot import Snapshot
 
 DONE, FAILED, BAD_INPUT, NO_MANAGER, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
+#: That of a program that SIGPIPE ended, as a shell shows it.
+NOBODY_READS = 141
 
 #: Shown by ``adaptive-scheduler --help``.
 TEXT = """\
@@ -34,6 +36,8 @@ Exit codes:
 - 4: the run is held, or the batch system refuses
 
 - 130: Ctrl-C
+
+- 141: nobody reads on what it prints, as after `| head`
 """
 
 _OF_ERRORS: tuple[tuple[type[AdaptiveSchedulerError], int], ...] = (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +13,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.process_lock import one_at_a_time
 
 #: Seconds between two updates of the lock file by its holder.
 RENEW_SECONDS = 10.0
@@ -80,7 +79,7 @@ class Lock:
 
     def _try(self) -> Holder | None:
         """Take the lock, or return its live holder."""
-        with _one_at_a_time(self._path.parent):
+        with one_at_a_time(self._path.parent):
             while not self._create():
                 other = holder(self._path)
                 if other is None:
@@ -162,18 +161,6 @@ class Lock:
         """Release the lock, if this process still holds it."""
         if self.is_held():
             self._path.unlink()
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let only one process of this host at a time remove a dead lock and take it."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # no flock here: link and rename still decide
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def holder(path: Path) -> Holder | None:

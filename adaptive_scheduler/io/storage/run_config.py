@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -10,6 +11,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.errors import FileError, PermissionsError, RunError
 from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.disk.process_lock import one_at_a_time
 
 
 def read_config(folder: RunFolder) -> RunConfig:
@@ -48,7 +50,33 @@ def kind_of(folder: RunFolder) -> str | None:
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
-    """Replace ``run.json``, readable by this user only; the run stays as old as it is. Raises FileError."""
+    """Replace ``run.json``, readable by this user only; the run stays as old as it is. Raises FileError.
+
+    What depends on what it holds is changed by `change_config`.
+    """
+    with one_at_a_time(folder.folder):
+        _write(folder, config)
+
+
+def change_config(folder: RunFolder, change: Callable[[RunConfig], RunConfig]) -> RunConfig:
+    """Read ``run.json``, and write what `change` makes of it; of two processes none undoes what the other did.
+
+    Raises
+    ------
+    RunError, PermissionsError
+        As `read_config`.
+    FileError
+        It cannot be written.
+    """
+    with one_at_a_time(folder.folder):
+        before = read_config(folder)
+        config = change(before)
+        if config != before:
+            _write(folder, config)
+    return config
+
+
+def _write(folder: RunFolder, config: RunConfig) -> None:
     if not config.started:
         config = msgspec.structs.replace(config, started=_started(folder, config.run))
     files.write_atomically(folder.config, msgspec.json.encode(config), mode=0o600)

@@ -30,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 
 
 class FarLink:
-    """Asks a program there, whatever becomes of the connection. Any thread may use it.
+    """Asks a program there, whatever becomes of the connection. Any number of threads may ask at a time.
 
     What was under way when the connection broke is asked again, so the program must not mind to
     be asked twice.
@@ -113,25 +113,25 @@ class FarLink:
     def try_ask(self, what: str, *values: Any) -> msgspec.Raw:
         """Return what comes of a request; LostConnectionError if there is no connection."""
         with self._lock:
-            if self._session is None or self._closing.is_set():
+            session = self._session
+            if session is None or self._closing.is_set():
                 raise NoConnectionError(self._reason)
-            try:
-                answer = self._session.ask(what, values)
-            except LostConnectionError:
-                self._lose()
-                raise
-            except BaseException:  # a Ctrl-C: nobody would take the answer
-                self._lose()
-                raise
-        return value_of(answer)
+        try:
+            return value_of(session.ask(what, values))
+        except LostConnectionError:
+            self._lose(session)
+            raise
 
-    def _lose(self) -> None:
-        assert self._session is not None
-        self._there.clear()
-        self._reason = self._session.why_lost()
-        self._session = None
-        if self._closing.is_set():
-            self._there.set()
+    def _lose(self, session: FarSession) -> None:
+        """Take up another one; of all who waited for this one, the first is who sees to it."""
+        with self._lock:
+            if session is not self._session:
+                return
+            self._there.clear()
+            self._reason = session.why_lost()
+            self._session = None
+            if self._closing.is_set():
+                self._there.set()
 
     # ------------------------------------------------------------------- its thread
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import IO, Any
 
@@ -118,7 +120,9 @@ class Said:
 
 
 class FarSession:
-    """A program there that answers, from its start to its end. One thread at a time may use it.
+    """A program there that answers, from its start to its end. Any number of threads may ask at a time.
+
+    Answers come in any order; a thread takes them in, and gives each to who has asked.
 
     Parameters
     ----------
@@ -141,12 +145,16 @@ class FarSession:
         self._into, self._out = self._process.stdin, self._process.stdout
         self._said = Said(self._process.stderr)
         self._received = bytearray()
-        self._number = 0
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Future[FarAnswer]] | None = {}  # None: there are no more answers
+        self._reader = threading.Thread(target=self._take_in, name="ssh's answers", daemon=True)
         try:
             self._wait_for_mark(time.monotonic() + START_PATIENCE)
         except BaseException:
             self.end()
             raise
+        self._reader.start()
 
     def _wait_for_mark(self, end: float) -> None:
         mark = f"\n{MARK}\n".encode()
@@ -169,16 +177,36 @@ class FarSession:
         ------
         LostConnectionError
         """
-        self._number += 1
+        number, future = next(self._numbers), Future[FarAnswer]()
+        with self._lock:
+            if self._waiting is None:
+                raise LostConnectionError("it has ended")
+            self._waiting[number] = future
+            try:
+                self._into.write(pack(FarRequest(number, what, list(values))))
+                self._into.flush()
+            except OSError as error:
+                raise LostConnectionError(str(error)) from error
+            except BaseException:  # a Ctrl-C: half of it may have been sent
+                self.stop()
+                raise
+        return future.result()
+
+    def _take_in(self) -> None:
+        """Give each answer to who waits for it, until there are no more."""
+        reason = "it has ended"
         try:
-            self._into.write(pack(FarRequest(self._number, what, list(values))))
-            self._into.flush()
             while True:
                 answer = self._next_answer()
-                if answer.number == self._number:
-                    return answer
-        except (OSError, msgspec.MsgspecError) as error:
-            raise LostConnectionError(str(error)) from error
+                future = (self._waiting or {}).pop(answer.number, None)
+                if future is not None:
+                    future.set_result(answer)
+        except (OSError, ValueError, LostConnectionError, msgspec.MsgspecError) as error:
+            reason = str(error)  # a ValueError: it was closed
+        with self._lock:
+            waiting, self._waiting = self._waiting or {}, None
+        for future in waiting.values():
+            future.set_exception(LostConnectionError(reason))
 
     def _next_answer(self) -> FarAnswer:
         while len(self._received) < 4:
@@ -219,6 +247,8 @@ class FarSession:
     def end(self) -> None:
         """End ssh, once nobody waits for an answer."""
         self.stop()
+        if self._reader.is_alive():
+            self._reader.join(_LAST_WORDS)
         self._out.close()
         with suppress(OSError):  # what was not sent is not needed any more
             self._into.close()

@@ -1,7 +1,8 @@
 """The program that ssh starts there: it does with a run what the driver here asks for.
 
 ``python -m adaptive_scheduler.runs.sites.far_end`` reads requests from its input and writes answers
-to its output, one after the other, until its input ends.
+to its output, until its input ends. Each request has a thread of its own: one that reads a slow disk
+delays no other.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import socket
 import sys
 import tarfile
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +54,8 @@ _AS_THEY_ARE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filt
 #: Seconds after which a driver that asks nothing is gone: one that is there looks twice a second. Its
 #: connection may have ended without a word, and sshd waits for hours then.
 SILENCE = 600.0
+#: Seconds that what is under way may take when the driver has gone.
+GRACE = 5.0
 
 _decode = msgspec.msgpack.Decoder(FarRequest).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -94,6 +99,7 @@ class FarEnd:
         self._site: Site | None = None
         self._archives: dict[str, IO[bytes]] = {}
         self._views: FarViews | None = None
+        self._lock = threading.Lock()
         self.answers: dict[str, Callable[..., Any]] = {
             "enter": self.enter, "look": self.look, "start": self.start, "read": self.read,
             "missing_programs": self.missing_programs, "callables": self.callables,
@@ -164,8 +170,9 @@ class FarEnd:
         """Hold a part of a conversation with a view; see `FarViews.answer`."""
         from adaptive_scheduler.runs.sites.remote_view import FarViews  # with what draws
 
-        if self._views is None:
-            self._views = FarViews(self._folder)
+        with self._lock:
+            if self._views is None:
+                self._views = FarViews(self._folder)
         return self._views.answer(name, may_change, message, said)
 
     # ------------------------------------------------------------------- folders of commands
@@ -212,16 +219,50 @@ def ways_to(address: Address) -> list[tuple[str, int]]:
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer one request after the other, until there are no more."""
-    end = FarEnd()
-    # the next one comes after the answer to the last one: nothing is read ahead
-    while select.select([requests], [], [], SILENCE)[0] and len(head := requests.read(4)) == 4:
-        length = int.from_bytes(head, "big")
-        body = requests.read(length)
-        if len(body) < length:
-            return
-        answers.write(pack(answer_to(end, _decode(body))))
-        answers.flush()
+    """Answer requests, each in a thread, until there are no more.
+
+    Parameters
+    ----------
+    requests : file
+        Without a buffer: `select` does not see what a buffer has.
+    answers : file
+    """
+    end, lock, threads = FarEnd(), threading.Lock(), list[threading.Thread]()
+
+    def work(request: FarRequest) -> None:
+        packed = pack(answer_to(end, request))
+        with lock, suppress(BrokenPipeError):  # who asked is gone, as the next read will show
+            answers.write(packed)
+            answers.flush()
+
+    while (request := _next_request(requests)) is not None:
+        threads = [one for one in threads if one.is_alive()]
+        threads.append(threading.Thread(target=work, args=(request,), daemon=True))
+        threads[-1].start()
+    until = time.monotonic() + GRACE
+    for thread in threads:  # one that hangs in a file system ends with this process
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _next_request(requests: IO[bytes]) -> FarRequest | None:
+    """Return the next request; None after the last one, or if none has come for very long."""
+    if not select.select([requests], [], [], SILENCE)[0]:
+        return None
+    length = int.from_bytes(_exactly(requests, 4), "big")
+    body = _exactly(requests, length) if length else b""
+    return _decode(body) if body else None
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    """Read so many bytes; none if the file ends before."""
+    parts, left = [], size
+    while left:
+        part = file.read(left)
+        if not part:
+            return b""
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def answer_to(end: FarEnd, request: FarRequest) -> FarAnswer:
@@ -235,7 +276,7 @@ def answer_to(end: FarEnd, request: FarRequest) -> FarAnswer:
 
 def main(_: Sequence[str] = ()) -> None:
     """Serve who has started it; what is printed goes to where errors go."""
-    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb") as requests:
+    with os.fdopen(os.dup(1), "wb") as answers, os.fdopen(os.dup(0), "rb", 0) as requests:
         os.dup2(2, 1)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)

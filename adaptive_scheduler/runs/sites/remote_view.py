@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -127,7 +128,7 @@ class RemoteView:
 
 
 class FarViews:
-    """The conversations at the far end, which share what they read.
+    """The conversations at the far end, which share what they read. Several are answered at a time.
 
     Parameters
     ----------
@@ -136,6 +137,7 @@ class FarViews:
 
     def __init__(self, folder: RunFolder) -> None:
         self._source = RunSource(folder)
+        self._lock = threading.Lock()
         self._sessions: dict[str, tuple[ViewSession, float]] = {}
 
     def answer(
@@ -143,14 +145,13 @@ class FarViews:
     ) -> list[Message]:
         """Answer a message, or say what is new; see `RemoteView`."""
         now, news = time.monotonic(), []
-        known = self._sessions.pop(name, None)
+        with self._lock:
+            known = self._sessions.pop(name, None)
+            session = ViewSession(self._source, may_change) if known is None else known[0]
+            self._sessions[name] = session, now
+            self._forget(now)
         if known is None:
-            session = ViewSession(self._source, may_change)
             news = [answer for one in said if one != message for answer in session.receive(one)]
-        else:
-            session = known[0]
-        self._sessions[name] = session, now
-        self._forget(now)
         return [*news, *(session.tick() if message is None else session.receive(message))]
 
     def _forget(self, now: float) -> None:

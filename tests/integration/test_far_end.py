@@ -1,0 +1,113 @@
+"""The program at the far end of an ssh, without the ssh: several threads ask it at a time."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adaptive_scheduler.io.ssh.commands import MARK
+from adaptive_scheduler.io.ssh.far_link import FarLink, value_of
+from adaptive_scheduler.io.ssh.far_place import FarPlace
+from adaptive_scheduler.io.ssh.far_session import FarSession, LostConnectionError
+
+PATIENCE = 120.0
+PLACE = FarPlace("ssh://far/run", "far", None, "/run")
+
+
+def connect(run: Path) -> FarSession:
+    program = f"{shlex.quote(sys.executable)} -P -m adaptive_scheduler.runs.sites.far_end"
+    made = FarSession(PLACE, ["sh", "-c", f"printf '\\n{MARK}\\n'; exec {program}"])
+    value_of(made.ask("enter", [str(run), True]))
+    return made
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[FarSession]:
+    made = connect(tmp_path / "a run")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def slow_log(tmp_path: Path) -> Path:
+    """A file that is opened when somebody writes to it."""
+    path = tmp_path / "1.log"
+    os.mkfifo(path)
+    return path
+
+
+def ask(session: FarSession, what: str, *values: object) -> object:
+    return msgspec.msgpack.decode(value_of(session.ask(what, list(values))))
+
+
+def let_it_be_read(path: Path, is_read: Callable[[], bool]) -> None:
+    """End what is read, as often as it takes; without a reader it cannot be opened."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_read():
+        assert time.monotonic() < deadline
+        with suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        time.sleep(0.01)
+
+
+def test_a_slow_log_delays_nothing_else(
+    session: FarSession, slow_log: Path, tmp_path: Path
+) -> None:
+    """One request was answered after the other."""
+    (tmp_path / "table").write_bytes(b"x" * 3_000_000)
+    with ThreadPoolExecutor(5) as threads:
+        slow = threads.submit(ask, session, "read", str(slow_log), 0, 100)
+        quick = [
+            threads.submit(ask, session, "read", str(tmp_path / "table"), n, 10**6)
+            for n in (1, 10, 100)
+        ]
+        assert [one.result(PATIENCE) for one in quick] == [b"x" * 10**6] * 3
+        assert ask(session, "exists") is False
+        assert not slow.done()
+        let_it_be_read(slow_log, slow.done)
+        assert isinstance(slow.exception(PATIENCE), OSError)  # as a pipe has no place to seek
+
+
+def test_all_who_wait_hear_that_the_connection_is_lost(session: FarSession, slow_log: Path) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(ask, session, "read", str(slow_log), 0, 9) for _ in range(3)]
+        assert ask(session, "exists") is False
+        session._process.kill()
+        for one in waiting:
+            assert isinstance(one.exception(PATIENCE), LostConnectionError)
+    with pytest.raises(LostConnectionError):
+        session.ask("exists", [])
+
+
+def test_a_link_is_taken_up_once_for_all_who_waited(slow_log: Path, tmp_path: Path) -> None:
+    made: list[FarSession] = []
+
+    def begin() -> FarSession:
+        made.append(connect(tmp_path / "a run"))
+        return made[-1]
+
+    link = FarLink(PLACE, begin, lambda: None, lambda _: None)
+    link.open()
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            waiting = [threads.submit(link.ask, "read", str(slow_log), 0, 9) for _ in range(2)]
+            assert msgspec.msgpack.decode(link.ask("exists")) is False
+            made[0]._process.kill()
+            assert msgspec.msgpack.decode(link.ask("exists")) is False
+            assert len(made) == 2
+            # each is asked again there
+            let_it_be_read(slow_log, lambda: all(one.done() for one in waiting))
+            assert all(isinstance(one.exception(), OSError) for one in waiting)
+    finally:
+        link.close()
+    assert not any(one.name == "ssh's answers" for one in threading.enumerate())

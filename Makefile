@@ -26,8 +26,8 @@ help:
 demo: .venv/installed-demo
 	@$(BIN)/python examples/demo.py
 
-# Three at a time (on two cores, too), file by file: most tests wait for a clock, a signal or a batch system.
-PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Four at a time (on two cores, too), file by file: most tests wait for a clock, a signal or a batch system.
+PYTEST_ARGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

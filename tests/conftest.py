@@ -20,7 +20,7 @@ _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=Tru
 os.environ["HOME"] = _home.name
 os.environ.pop("XDG_STATE_HOME", None)
 
-# How long one example takes tells of the machine, which runs three tests at a time, not of the code.
+# How long one example takes tells of the machine, which runs four tests at a time, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
@@ -66,7 +66,9 @@ def _mpiexec() -> str | None:
 #: Seconds that one test may take when it tries in full.
 FULL_TIMEOUT = 3600
 #: Whose tests take minutes each: they come first, so that no process is left alone with them at the end.
-LONGEST = ("tests/task_campaign", "tests/chaos", "tests/e2e/test_notebook.py")
+LONGEST = (
+    "tests/task_campaign", "tests/chaos", "tests/e2e/test_notebook.py", "tests/optimiser_campaign",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

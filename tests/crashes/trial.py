@@ -166,15 +166,18 @@ class Trials:
         shutil.copytree(model, folder)
         return folder
 
-    def _points(self, faults: tuple[Fault, ...]) -> Iterator[tuple[int, Fault]]:
+    def _points(self, faults: tuple[Fault, ...], most: int) -> Iterator[tuple[int, Fault]]:
+        """Each call with so many of these faults at most: with the next ones for a call of its name."""
+        turns: Counter[str] = Counter()
         for at, call in enumerate(self.calls):
-            for fault in faults:
-                if fault.applies(call):
-                    yield at, fault
+            its = [fault for fault in faults if fault.applies(call)]
+            for _ in range(min(most, len(its))):
+                yield at, its[turns[call] % len(its)]
+                turns[call] += 1
 
     def die_everywhere(self) -> None:
         """The process dies before, or half way through, each call."""
-        for at, fault in self._points(DEATHS):
+        for at, fault in self._points(DEATHS, len(DEATHS)):
             folder = self._fresh()
             said = self._die(folder, at, fault)
             self._check(folder, said, at, fault)
@@ -200,9 +203,9 @@ class Trials:
         assert os.waitstatus_to_exitcode(status) == 9, f"did not die at {at}: {self.calls[at]}"
         return said
 
-    def fail_everywhere(self, faults: tuple[Fault, ...]) -> None:
+    def fail_everywhere(self, faults: tuple[Fault, ...], most: int) -> None:
         """Each call fails, once or until the disk is mended, and the process goes on."""
-        for at, fault in self._points(faults):
+        for at, fault in self._points(faults, most):
             folder = self._fresh()
             disk = BrokenDisk(at, fault)
             trial = Trial(folder, disk)

@@ -15,7 +15,7 @@ from adaptive_scheduler.io.disk.syscalls import Operations
 from tests.crashes import fact_works, works
 from tests.crashes.broken_disk import CHANGING, ERRORS, FEW_ERRORS, LOOKING
 from tests.crashes.trial import Trials, Work
-from tests.effort import FULL
+from tests.effort import FULL, times
 
 
 def test_every_call_can_be_broken() -> None:
@@ -29,7 +29,7 @@ def test_crash_at_every_write(work: Work, tmp_path: Path) -> None:
     trials = Trials(work, tmp_path)
     trials.die_everywhere()
     errors = ERRORS if FULL else FEW_ERRORS
-    trials.fail_everywhere(errors)
+    trials.fail_everywhere(errors, times(2, len(errors)))
     trials.cut_everywhere()
     print(trials.report())
     assert trials.untried(errors) == []

@@ -226,7 +226,7 @@ FLOODS = ["mix", "hold", "connect", "garbage", "hello", "replay"]
 def test_a_flood_does_not_double_the_time_of_an_answer(at: Port, kind: str) -> None:
     """Every honest request is answered; how soon is judged in the full form, run alone.
 
-    `make test` runs three tests at a time, so that flood, manager and clients share what is left
+    `make test` runs four tests at a time, so that flood, manager and clients share what is left
     of two cores.
     """
     for _ in range(times(1, 3)):  # other work disturbs: the quietest count

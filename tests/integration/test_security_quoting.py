@@ -131,11 +131,12 @@ def test_odd_names_and_folders_reach_the_submit_command(
 
 
 def test_odd_names_reach_localbatch() -> None:
+    parser = _parser()  # one for all: it takes longer to make than to use
     for word in visible(very_odd_strings(10_000, 3)):
         job = JobRequest(word, "as:run:1", Resources(), f"/logs/{word}")
         script = Path(f"/run/{word}.sh")
         argv = LocalScheduler(1).submit_command(job, script, 3)
-        read = _parser().parse_args(argv[argv.index("submit") :])
+        read = parser.parse_args(argv[argv.index("submit") :])
         if word == "--":  # argparse of Python 3.11 drops it: the job is called by its script's name
             continue
         assert (read.name, read.script) == (word, str(script))

@@ -22,14 +22,16 @@ from tests.task_campaign.world import World
 BETWEEN, AT_MOST = 35, 12.0
 #: The same over nodes, where more kinds of blows must come.
 BETWEEN_OVER_NODES, AT_MOST_OVER_NODES = 16, 6.0
-#: Walltime and mean seconds of a task: with 12 s, jobs of a busy machine ended before their tasks had
-#: started. Slurm has no walltime below a minute.
-SIZES = {"local": (20, 0.06), "pbs": (20, 0.06), "slurm": (60, 0.12)}
+#: Walltime and mean seconds of a task; Slurm has no walltime below a minute. A job must get something done
+#: on a machine so busy (a load of 44 on two cores) that it takes ten seconds to start.
+SIZES = {"local": (24, 0.06), "pbs": (24, 0.06), "slurm": (60, 0.12)}
 #: Walltime and mean seconds where jobs have whole nodes, which take a while to come.
 OVER_NODES = (40, 0.2)
 #: Seconds in which all must be over, beside the minutes that were asked for: two cores with a load of 28
 #: needed 450 to 600.
 LIMIT = 1200.0
+#: Calls, unless it is said; a tenth as many commands.
+CALLS = 2000
 CHANGES = ("priorities changed", "pool added", "pool removed")
 
 
@@ -40,6 +42,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options.add_argument("--minutes", type=float, default=0.0, help="go on for so long")
     options.add_argument("--nodes", type=int, default=0, help="of each job, which has them whole")
+    options.add_argument("--calls", type=int, default=CALLS, help="and a tenth as many commands")
     options.add_argument("--keep", action="store_true")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -64,7 +67,7 @@ def main() -> int:
 def plan_of(given: argparse.Namespace, folder: Path) -> Plan:
     """Return what is to be done, for so many minutes at least."""
     walltime, seconds = SIZES[given.batch_system]
-    more, calls, commands = max(1, round(given.minutes)), 2000, 200
+    more, calls, commands = max(1, round(given.minutes)), given.calls, given.calls // 10
     if given.nodes:
         # Slurm has no shorter walltime, and tasks over nodes take longer to start
         more, calls, commands = max(1, round(given.minutes / 2)), 1500, 150

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.task_campaign.__main__ import LIMIT
+from tests.effort import times
+from tests.task_campaign.__main__ import CALLS, LIMIT
 
 #: Seconds for the start of a batch system, its end and the verdict.
 MORE = 60.0
+#: Calls; each kind of kill comes with half of them, too. `make test-all` has all of them on Slurm and PBS.
+N = times(CALLS // 2, CALLS)
 
 
 @pytest.mark.slow
@@ -28,7 +31,7 @@ MORE = 60.0
 def test_every_task_ends_once_whatever_is_killed(batch_system: str) -> None:
     """With a new seed each time, which is printed."""
     campaign = subprocess.Popen(
-        [sys.executable, "-m", "tests.task_campaign", batch_system],
+        [sys.executable, "-m", "tests.task_campaign", batch_system, f"--calls={N}"],
         cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:

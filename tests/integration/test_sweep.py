@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -145,12 +144,13 @@ def test_a_killed_sweep_goes_on_with_other_slots_and_another_timeout(world: Swee
 
 
 def test_ctrl_c_ends_programs_keeps_what_is_done_and_goes_on(world: SweepWorld) -> None:
-    world.write(f"template: {{train: '{TRAIN}', test: '{TEST}'}}\nresource: [0, 1]\n---\nx: [1, 2, 3]\ns: 0.1\n"
-                "---\nx: [4, 5]\ns: 2.01")  # fmt: skip
+    train = "echo begin train {x} >> ledger; test {x} -lt 4 || test -e again || sleep 600"
+    world.write(f"template: {{train: '{train}', test: '{TEST}'}}\nresource: [0, 1]\n---\nx: [1, 2, 3]\n"
+                "---\nx: [4, 5]")  # fmt: skip
     with world.begun() as process:
-        wait_until(lambda: "begin train 5" in world.ledger)
-        time.sleep(0.5)  # until the end of the third is on disk
+        wait_until(lambda: "begin train 5" in world.ledger and world.codes().count(0) == 6)
         assert interrupt(process) == 130
+    (world.home / "again").touch()
     assert "To go on, run the same command again" in world.printed
     assert world.processes("sleep") == []
     before = Counter(world.ledger)

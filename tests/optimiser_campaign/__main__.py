@@ -17,7 +17,7 @@ from tests.optimiser_campaign.verdict import CampaignVerdict
 from tests.optimiser_campaign.world import CORES, GPUS, NODES, START, CampaignWorld
 
 #: Seconds of a life at most, from its beginning or from when it first tells; in all.
-LIFE, LIMIT = 6.0, 300.0
+LIFE, LIMIT = 6.0, 1200.0
 #: Part of the kills that may come while it starts, and reads what the run has.
 AT_START = 0.25
 #: More evaluations than there is time for.

@@ -138,6 +138,7 @@ def _may_change(row: Item, owner: Owner, request: object, reply: Reply) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it only computes: ten times longer where ten others do
 def test_random_frames_raise_only_our_errors_and_leave_nothing(tmp_path: Path) -> None:
     process, seen, sizes = psutil.Process(), Counter[str](), []
     began = time.monotonic()

@@ -419,7 +419,7 @@ def test_a_run_whose_only_job_dies_tries_one_more_before_it_is_held() -> None:
 
 def test_early_deaths_are_reported_while_other_jobs_live() -> None:
     cluster = world(n=20, limit=20)
-    cluster.manager.jobs._output = lambda job: "ImportError: no adaptive\n"
+    cluster.manager.jobs.output = lambda job: "ImportError: no adaptive\n"
     cluster.run_for(3)
     for job in jobs(cluster)[:2]:
         cluster.kill(job, "failed")

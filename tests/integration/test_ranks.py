@@ -129,8 +129,14 @@ def test_mpi_abort_has_its_status(node: AgentNode) -> None:
 
 def test_mpi_abort_is_no_loss_of_a_rank(node: AgentNode) -> None:
     """Hydra may end before a rank that it has not killed yet, and that takes this for the death of its launcher."""
-    lost = f'echo \'{{"rank": 1, "node": "one"}}\' > {shlex.quote(str(node.folder))}/values/1.rank-lost'
-    text = f"{lost}; exec {PYTHON} -c 'from mpi4py import MPI; MPI.COMM_WORLD.Abort(7)'"
+    # written as late as can be: of ranks that have lost their launcher while it lives, the others are ended
+    program = (
+        "import json, pathlib, sys; from mpi4py import MPI; "
+        'pathlib.Path(sys.argv[1]).write_text(json.dumps({"rank": 1, "node": "one"})); '
+        "MPI.COMM_WORLD.Abort(7)"
+    )
+    lost = node.folder / "values" / "1.rank-lost"
+    text = f"exec {PYTHON} -c {shlex.quote(program)} {shlex.quote(str(lost))}"
     ended = node.end_of(node.command(text, slot=BOTH, ranks=TWO))
     assert (ended.kind, ended.code) == (EndKind.EXIT, 7), ended
 

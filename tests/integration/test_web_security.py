@@ -33,7 +33,7 @@ import os, socket, sys
 os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 def ask(family, address, path):
     plug = socket.socket(family)
-    plug.settimeout(PATIENCE)
+    plug.settimeout({PATIENCE})
     try:
         plug.connect(address)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import sys
 import threading
@@ -111,3 +112,31 @@ def test_a_link_is_taken_up_once_for_all_who_waited(slow_log: Path, tmp_path: Pa
     finally:
         link.close()
     assert not any(one.name == "ssh's answers" for one in threading.enumerate())
+
+
+def test_a_request_that_cannot_be_sent_ends_no_connection(session: FarSession) -> None:
+    """A front end may send any number."""
+    with pytest.raises(OverflowError):
+        session.ask("read", [2**70])
+    assert ask(session, "exists") is False
+
+
+def test_a_process_with_many_files_has_a_connection(tmp_path: Path) -> None:
+    """As a notebook that has loaded much: `select` takes numbers up to 1023 only."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = 1200
+    if hard != resource.RLIM_INFINITY and hard < many:
+        pytest.skip("this user may not open so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        made = connect(tmp_path / "a run")
+        try:
+            assert made._out.fileno() > 1023
+            assert ask(made, "exists") is False
+        finally:
+            made.end()
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

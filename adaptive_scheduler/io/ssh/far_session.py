@@ -178,12 +178,13 @@ class FarSession:
         LostConnectionError
         """
         number, future = next(self._numbers), Future[FarAnswer]()
+        packed = pack(FarRequest(number, what, list(values)))  # first: not all can be sent
         with self._lock:
             if self._waiting is None:
                 raise LostConnectionError("it has ended")
             self._waiting[number] = future
             try:
-                self._into.write(pack(FarRequest(number, what, list(values))))
+                self._into.write(packed)
                 self._into.flush()
             except OSError as error:
                 raise LostConnectionError(str(error)) from error
@@ -221,8 +222,10 @@ class FarSession:
         return answer
 
     def _read_more(self, end: float | None = None) -> None:
-        left = None if end is None else max(0.0, end - time.monotonic())
-        if not select.select([self._out], [], [], left)[0]:
+        left = None if end is None else max(0.0, end - time.monotonic()) * 1000
+        poll = select.poll()  # not `select`: there may be more than 1024 files
+        poll.register(self._out, select.POLLIN)
+        if not poll.poll(left):
             raise LostConnectionError("it takes too long")
         data = os.read(self._out.fileno(), _CHUNK)
         if not data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -25,9 +26,9 @@ PATIENCE = 120.0
 PLACE = FarPlace("ssh://far/run", "far", None, "/run")
 
 
-def connect(run: Path) -> FarSession:
+def connect(run: Path, before: str = "true") -> FarSession:
     program = f"{shlex.quote(sys.executable)} -P -m adaptive_scheduler.runs.sites.far_end"
-    made = FarSession(PLACE, ["sh", "-c", f"printf '\\n{MARK}\\n'; exec {program}"])
+    made = FarSession(PLACE, ["sh", "-c", f"{before}; printf '\\n{MARK}\\n'; exec {program}"])
     value_of(made.ask("enter", [str(run), True]))
     return made
 
@@ -140,3 +141,20 @@ def test_a_process_with_many_files_has_a_connection(tmp_path: Path) -> None:
         for fd in opened:
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_all_hear_of_the_end_although_something_keeps_the_output_open(
+    slow_log: Path, tmp_path: Path
+) -> None:
+    """As what a ProxyCommand of the user's has started."""
+    made = connect(tmp_path / "a run", f"sleep 600 & echo $! >{shlex.quote(str(tmp_path / 'pid'))}")
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            waiting = threads.submit(ask, made, "read", str(slow_log), 0, 9)
+            assert ask(made, "exists") is False
+            made.end()
+            assert isinstance(waiting.exception(PATIENCE), LostConnectionError)
+            with pytest.raises(LostConnectionError):
+                made.ask("exists", [])
+        finally:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

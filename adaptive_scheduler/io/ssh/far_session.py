@@ -204,6 +204,9 @@ class FarSession:
                     future.set_result(answer)
         except (OSError, ValueError, LostConnectionError, msgspec.MsgspecError) as error:
             reason = str(error)  # a ValueError: it was closed
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting or {}, None
         for future in waiting.values():
@@ -252,6 +255,9 @@ class FarSession:
         self.stop()
         if self._reader.is_alive():
             self._reader.join(_LAST_WORDS)
-        self._out.close()
+        if self._reader.is_alive():  # something that ssh has started keeps its output open
+            self._give_up("it has ended")
+        else:
+            self._out.close()
         with suppress(OSError):  # what was not sent is not needed any more
             self._into.close()

@@ -109,7 +109,8 @@ CATCH_ALL = {
     "runs/web/in_thread.py": 1,
     "runs/task_details.py": 3,
     "runs/views/drawing/background.py": 1,
-    "runs/views/drawing/program.py": 1,
+    "runs/views/drawing/drawings.py": 1,
+    "runs/views/drawing/program.py": 3,
     "runs/views/widget.py": 1,
     "runs/views/page/session.py": 1,
 }

@@ -63,11 +63,13 @@ _LATE = """
 """
 
 
-def launch(driver: Any) -> Any:
+def launch(driver: Any, **options: Any) -> Any:
     """Start the browser of Debian or Ubuntu; skips by name where there is none."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
-    return driver.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=PATIENCE)
+    return driver.chromium.launch(
+        executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=PATIENCE, **options
+    )
 
 
 def new_context(browser: Any, **options: Any) -> Any:

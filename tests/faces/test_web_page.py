@@ -23,6 +23,7 @@ from adaptive_scheduler.runs.manager_client import ManagerClient
 from tests.faces.browsers import PATIENCE, expect, launch, new_context, new_page, shown_text
 from tests.faces.layout import expect_good_layout
 from tests.integration.web_server import WebServer, make_run
+from tests.run_folders import large_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -228,6 +229,37 @@ def test_a_page_that_may_change_cancels_and_outlives_manager_and_run(
         remove(study.run.home)
         expect(page.locator(".as-age")).to_contain_text("the run cannot be read")
         assert chromium.said == []
+    finally:
+        server.kill()
+
+
+#: What waits half a minute for the release of the mouse waits for ever.
+NO_HALF_MINUTE = """
+const set = window.setTimeout;
+window.setTimeout = (act, pause, ...more) => pause === 30000 ? 0 : set(act, pause, ...more);
+"""
+
+
+def test_rows_are_drawn_while_the_mouse_holds_the_scrollbar(tmp_path: Path) -> None:
+    """Unlike while it is pressed on a row."""
+    large_run(tmp_path / "a run", 2000)
+    server = WebServer(str(tmp_path / "a run"))
+    try:
+        with playwright.sync_playwright() as driver:
+            browser = launch(driver, ignore_default_args=["--hide-scrollbars"])
+            page = new_page(new_context(browser, viewport={"width": 1280, "height": 1400}))
+            page.add_init_script(NO_HALF_MINUTE)
+            page.goto(server.url)
+            rows = page.locator(".as-spacer .as-tr")
+            expect(rows.filter(has_text="offset=0/").first).to_be_visible()
+            box = page.locator(".as-body").evaluate(
+                "(body) => body.getBoundingClientRect().toJSON()"
+            )
+            across, height = box["right"] - 5, box["bottom"] - box["top"]
+            page.mouse.move(across, box["top"] + 0.7 * height)
+            page.mouse.down()  # it goes on to there as long as it is pressed
+            expect(rows.filter(has_text=re.compile(r"offset=\d{3,}/")).first).to_be_visible()
+            page.mouse.up()
     finally:
         server.kill()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +48,47 @@ class Ends(adaptive.Learner1D):
         os._exit(3)
 
 
+class LeavesAProcess(adaptive.Learner1D):
+    """Its data are read by code that starts a process, which goes on when this one ends."""
+
+    def load(self, fname: str, compress: bool = True) -> None:
+        note = Path(f"{fname}.pid")
+        if not os.fork():
+            Path(f"{fname}.new").write_text(str(os.getpid()))
+            Path(f"{fname}.new").rename(note)
+            time.sleep(600)
+        while not note.exists():
+            time.sleep(0.01)
+        os._exit(3)
+
+
+class SaysNoLetters(adaptive.Learner1D):
+    """Its error names a file whose name is no text."""
+
+    def load(self, fname: str, compress: bool = True) -> None:
+        raise ValueError(f"{os.fsdecode(bytes([255]))} is missing")
+
+
 def square(x: float) -> float:
     return x * x
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
+    return made_run(tmp_path, adaptive.Learner1D, Hangs, Hangs, Ends)
+
+
+def made_run(tmp_path: Path, *kinds: type[adaptive.Learner1D]) -> RunFolder:
     run = RunFolder(tmp_path / "my $run")
     files.private_folder(run.folder)
-    kinds = (adaptive.Learner1D, Hangs, Hangs, Ends)
     learners = [kind(square, bounds=(-1, 1)) for kind in kinds]
     learners[0].tell_many([-1.0, 0.0, 1.0], [1.0, 0.0, 1.0])
     learners[0].save(str(tmp_path / "0"))
-    for number in (1, 2, 3):
+    for number in range(1, len(kinds)):
         (tmp_path / str(number)).touch()
     empty = [kind(square, bounds=(-1, 1)) for kind in kinds]
     write_learners(run.learners, empty)
-    items = [Item(n, str(tmp_path / str(n)), Phase.DONE, npoints=3) for n in range(4)]
+    items = [Item(n, str(tmp_path / str(n)), Phase.DONE, npoints=3) for n in range(len(kinds))]
     database.create(run.database, row_codec.new_tables(items, None))
     files.private_folder(run.journals)
     write_config(run, RunConfig("run", [Resources(cores=1)], ["run"], str(tmp_path / "logs")))
@@ -202,3 +228,133 @@ def test_the_process_ends_with_who_asks(folder: RunFolder) -> None:
         until(lambda: not made.is_alive)
     finally:
         made.end()
+
+
+# ------------------------------------------------------------------- what may go wrong
+
+
+@pytest.fixture
+def processes(folder: RunFolder) -> Iterator[Drawings]:
+    made = Drawings(folder)
+    yield made
+    made.close()
+
+
+def done(folder: RunFolder, item: int, npoints: int = 3) -> Item:
+    return Item(item, str(folder.home.parent / str(item)), Phase.DONE, npoints=npoints)
+
+
+def drawn(made: Drawings, view: Item) -> dict[str, Any]:
+    """Return the plot that is made of a learner now."""
+    made.plot(view, anew=True)
+    until(lambda: not made._drawn[view.id].is_being_drawn)
+    plot = made.plot(view, anew=False)
+    assert plot is not None
+    return plot
+
+
+def test_what_its_code_has_started_ends_with_the_process(tmp_path: Path) -> None:
+    """It holds the output open, too: that has no end, and nobody waits for one."""
+    made = Drawings(made_run(tmp_path, adaptive.Learner1D, LeavesAProcess), PATIENCE)
+    try:
+        text = drawn(made, done(made._folder, 1))["text"]
+        assert "ended with status 3" in text
+        until(lambda: is_gone(int((tmp_path / "1.pid").read_text())))
+    finally:
+        made.close()
+
+
+def test_an_error_that_is_no_text_is_told(tmp_path: Path) -> None:
+    made = Drawings(made_run(tmp_path, adaptive.Learner1D, SaysNoLetters))
+    try:
+        text = drawn(made, done(made._folder, 1))["text"]
+        assert r"\udcff is missing" in text
+    finally:
+        made.close()
+
+
+def test_paths_that_are_no_text_are_left_out(
+    processes: Drawings, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sys.path.append(Path(...))` is common in notebooks, and has no effect."""
+    monkeypatch.setattr("sys.path", [*sys.path, Path("here")])
+    assert drawn(processes, done(folder, 0))["kind"] == "line"
+
+
+def test_no_code_that_lies_where_one_looks_from_is_run(
+    processes: Drawings, folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("open('was_run', 'w')\nraise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [one for one in sys.path if one])
+    assert drawn(processes, done(folder, 0))["kind"] == "line"
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_whatever_is_wrong_nobody_waits_for_ever(
+    processes: Drawings, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", None)
+        assert "It cannot be drawn: TypeError" in drawn(processes, done(folder, 0))["text"]
+    for program, why in (("/bin/false", "it ended with status 1"), ("/none", "No such file")):
+        processes._drawn.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.executable", program)
+            text = drawn(processes, done(folder, 0))["text"]
+        assert text.startswith(f"It cannot be drawn: no process can be started ({why}")
+    processes._drawn.clear()
+    assert drawn(processes, done(folder, 0))["kind"] == "line"
+
+
+def test_a_process_that_ends_when_it_is_asked_is_replaced(
+    processes: Drawings, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends a minute after it was asked last, and may just then be asked."""
+    assert drawn(processes, done(folder, 0))["kind"] == "line"
+    (idle,) = processes._idle
+    monkeypatch.setattr(drawings.DrawingProcess, "is_alive", True)
+    idle._process.kill()
+    processes._drawn.clear()
+    assert drawn(processes, done(folder, 0))["kind"] == "line"
+    assert idle not in processes._idle
+
+
+def test_what_is_done_is_drawn_again_after_ten_minutes(folder: RunFolder) -> None:
+    """Its plot says so where it was stopped; and a file may be seen late on a network's disk."""
+    view = done(folder, 1)
+    known = drawings.Drawn(drawings.Pace(3.0, 0.05, drawings.LONGEST), drawings.BEGUN)
+    known.did(time.monotonic() - 30.0, drawings.BEGUN, view)
+    now = time.monotonic()
+    assert not known.is_due(now + drawings.LONGEST - 100, view)
+    assert known.is_due(now + drawings.LONGEST + 1, view)
+
+
+def test_files_stay_open_while_an_answer_is_waited_for(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is opened next has the same number, and its data are taken for an answer."""
+    made = drawings.DrawingProcess(folder, PATIENCE)
+    asked, were_closed = threading.Event(), list[bool]()
+
+    def answer(self: Any, timeout: float) -> bytes:
+        asked.set()
+        self._process.wait()
+        time.sleep(0.5)  # whoever ends it goes on meanwhile
+        were_closed.append(self._process.stdout.closed)
+        return b""
+
+    monkeypatch.setattr(drawings.DrawingProcess, "_answer", answer)
+
+    def ask() -> None:
+        with suppress(Exception):  # the answer is none
+            made.draw(1, "x")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert asked.wait(PATIENCE)
+    made.end()
+    asking.join(PATIENCE)
+    assert were_closed
+    assert not any(were_closed)
+    assert made._process.stdout.closed

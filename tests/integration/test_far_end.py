@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -24,9 +26,9 @@ PATIENCE = 120.0
 PLACE = FarPlace("ssh://far/run", "far", None, "/run")
 
 
-def connect(run: Path) -> FarSession:
+def connect(run: Path, before: str = "true") -> FarSession:
     program = f"{shlex.quote(sys.executable)} -P -m adaptive_scheduler.runs.sites.far_end"
-    made = FarSession(PLACE, ["sh", "-c", f"printf '\\n{MARK}\\n'; exec {program}"])
+    made = FarSession(PLACE, ["sh", "-c", f"{before}; printf '\\n{MARK}\\n'; exec {program}"])
     value_of(made.ask("enter", [str(run), True]))
     return made
 
@@ -111,3 +113,48 @@ def test_a_link_is_taken_up_once_for_all_who_waited(slow_log: Path, tmp_path: Pa
     finally:
         link.close()
     assert not any(one.name == "ssh's answers" for one in threading.enumerate())
+
+
+def test_a_request_that_cannot_be_sent_ends_no_connection(session: FarSession) -> None:
+    """A front end may send any number."""
+    with pytest.raises(OverflowError):
+        session.ask("read", [2**70])
+    assert ask(session, "exists") is False
+
+
+def test_a_process_with_many_files_has_a_connection(tmp_path: Path) -> None:
+    """As a notebook that has loaded much: `select` takes numbers up to 1023 only."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = 1200
+    if hard != resource.RLIM_INFINITY and hard < many:
+        pytest.skip("this user may not open so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        made = connect(tmp_path / "a run")
+        try:
+            assert made._out.fileno() > 1023
+            assert ask(made, "exists") is False
+        finally:
+            made.end()
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_all_hear_of_the_end_although_something_keeps_the_output_open(
+    slow_log: Path, tmp_path: Path
+) -> None:
+    """As what a ProxyCommand of the user's has started."""
+    made = connect(tmp_path / "a run", f"sleep 600 & echo $! >{shlex.quote(str(tmp_path / 'pid'))}")
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            waiting = threads.submit(ask, made, "read", str(slow_log), 0, 9)
+            assert ask(made, "exists") is False
+            made.end()
+            assert isinstance(waiting.exception(PATIENCE), LostConnectionError)
+            with pytest.raises(LostConnectionError):
+                made.ask("exists", [])
+        finally:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

@@ -12,6 +12,7 @@ import pytest
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
+from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.storage.run_config import change_config, read_config, write_config
 from adaptive_scheduler.runs.manager_client import ManagerClient
 
@@ -93,3 +94,11 @@ def test_a_new_limit_keeps_what_another_has_changed_meanwhile(folder: RunFolder)
     with pytest.raises(ValueError, match="no"):
         change_config(folder, fails)
     assert read_config(folder) == config
+
+
+def test_a_run_whose_folder_is_gone_is_told_as_any_other_fault(tmp_path: Path) -> None:
+    gone = RunFolder(tmp_path / "gone")
+    with pytest.raises(RunError):
+        change_config(gone, lambda config: config)
+    with pytest.raises(FileError, match=r"run\.json.*No such file"):
+        write_config(gone, RunConfig("run", [Resources()], ["study"], "/logs"))

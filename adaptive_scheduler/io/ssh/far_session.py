@@ -178,12 +178,13 @@ class FarSession:
         LostConnectionError
         """
         number, future = next(self._numbers), Future[FarAnswer]()
+        packed = pack(FarRequest(number, what, list(values)))  # first: not all can be sent
         with self._lock:
             if self._waiting is None:
                 raise LostConnectionError("it has ended")
             self._waiting[number] = future
             try:
-                self._into.write(pack(FarRequest(number, what, list(values))))
+                self._into.write(packed)
                 self._into.flush()
             except OSError as error:
                 raise LostConnectionError(str(error)) from error
@@ -203,6 +204,9 @@ class FarSession:
                     future.set_result(answer)
         except (OSError, ValueError, LostConnectionError, msgspec.MsgspecError) as error:
             reason = str(error)  # a ValueError: it was closed
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting or {}, None
         for future in waiting.values():
@@ -221,8 +225,10 @@ class FarSession:
         return answer
 
     def _read_more(self, end: float | None = None) -> None:
-        left = None if end is None else max(0.0, end - time.monotonic())
-        if not select.select([self._out], [], [], left)[0]:
+        left = None if end is None else max(0.0, end - time.monotonic()) * 1000
+        poll = select.poll()  # not `select`: there may be more than 1024 files
+        poll.register(self._out, select.POLLIN)
+        if not poll.poll(left):
             raise LostConnectionError("it takes too long")
         data = os.read(self._out.fileno(), _CHUNK)
         if not data:
@@ -249,6 +255,9 @@ class FarSession:
         self.stop()
         if self._reader.is_alive():
             self._reader.join(_LAST_WORDS)
-        self._out.close()
+        if self._reader.is_alive():  # something that ssh has started keeps its output open
+            self._give_up("it has ended")
+        else:
+            self._out.close()
         with suppress(OSError):  # what was not sent is not needed any more
             self._into.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 
@@ -54,7 +55,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
     What depends on what it holds is changed by `change_config`.
     """
-    with one_at_a_time(folder.folder):
+    with _alone(folder):
         _write(folder, config)
 
 
@@ -68,12 +69,21 @@ def change_config(folder: RunFolder, change: Callable[[RunConfig], RunConfig]) -
     FileError
         It cannot be written.
     """
-    with one_at_a_time(folder.folder):
+    read_config(folder)  # first: it tells best what is wrong with the folder
+    with _alone(folder):
         before = read_config(folder)
         config = change(before)
         if config != before:
             _write(folder, config)
     return config
+
+
+@contextmanager
+def _alone(folder: RunFolder) -> Iterator[None]:
+    with ExitStack() as stack:
+        with files.naming(folder.config):  # its folder may be gone
+            stack.enter_context(one_at_a_time(folder.folder))
+        yield
 
 
 def _write(folder: RunFolder, config: RunConfig) -> None:

@@ -32,11 +32,12 @@ class Background(Generic[T]):
         with self._lock:
             future = self._running.get(key)
             if future is None:
-                future = self._running[key] = Future()
+                future = Future()
                 # a daemon: one that hangs in a file system keeps no process from ending
                 threading.Thread(
                     target=_do, args=(work, future), name="reading", daemon=True
                 ).start()
+                self._running[key] = future  # now: there may be too many threads to start one
         try:
             found = future.exception(self._patience)
         except TimeoutError:

@@ -15,7 +15,11 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.wire.snapshot import ItemView
-from adaptive_scheduler.io.system.drawing_process import DrawingProcess, ProcessEndedError
+from adaptive_scheduler.io.system.drawing_process import (
+    DrawingProcess,
+    NoStartError,
+    ProcessEndedError,
+)
 from adaptive_scheduler.runs.views.page.pace import Pace
 from adaptive_scheduler.runs.views.page.plots import Plot, as_text
 
@@ -31,17 +35,40 @@ BEGUN = as_text("Its data are being loaded …")
 
 
 class Drawn(msgspec.Struct):
-    """What is known of one learner's plot. `told`: how the learner was when it was drawn last."""
+    """What is known of one learner's plot.
+
+    Attributes
+    ----------
+    pace : Pace
+    plot : dict or None
+    told : tuple
+        How the learner was when it was drawn last.
+    ended : float
+        When that was.
+    is_being_drawn : bool
+    """
 
     pace: Pace
     plot: Plot | None
     told: tuple[Phase, int] | None = None
+    ended: float = float("-inf")
     is_being_drawn: bool = False
 
     def is_due(self, now: float, view: Item | ItemView) -> bool:
-        """Whether it is to be drawn again: something may have changed, and it was not just done."""
+        """Whether it is to be drawn again: something may have changed, and it was not just done.
+
+        Now and then it is drawn again in any case: its file may not have been seen here yet, or a
+        drawing was stopped.
+        """
         is_new = self.told != (view.phase, view.npoints) or view.phase is Phase.RUNNING
-        return not self.is_being_drawn and is_new and self.pace.is_due(now)
+        is_old = now >= self.ended + LONGEST
+        return not self.is_being_drawn and (is_new or is_old) and self.pace.is_due(now)
+
+    def did(self, begun: float, plot: Plot | None, view: Item | ItemView) -> None:
+        """Note what was drawn."""
+        self.plot, self.told, self.is_being_drawn = plot, (view.phase, view.npoints), False
+        self.ended = time.monotonic()
+        self.pace.did(begun, self.ended)
 
 
 class Drawings:
@@ -63,6 +90,7 @@ class Drawings:
         self._processes: set[DrawingProcess] = set()
         self._idle: list[DrawingProcess] = []
         self._threads = 0
+        self._times_closed = 0
 
     def plot(self, view: Item | ItemView, *, anew: bool) -> Plot | None:
         """Return how a learner was drawn last; None if it has no data.
@@ -80,9 +108,7 @@ class Drawings:
                 drawn = self._drawn[view.id] = Drawn(Pace(INTERVAL, SHARE, LONGEST), BEGUN)
                 self._forget()
             if anew and drawn.is_due(time.monotonic(), view):
-                drawn.is_being_drawn = True
-                self._waiting.append((view, drawn))
-                self._see_to_it()
+                self._see_to_it(view, drawn)
                 self._changed.wait_for(lambda: not drawn.is_being_drawn, PATIENCE)
             return drawn.plot
 
@@ -91,6 +117,7 @@ class Drawings:
         with self._changed:
             self._drawn.clear()
             self._waiting.clear()
+            self._times_closed += 1
             processes, self._processes, self._idle = self._processes, set(), []
         for process in processes:
             process.end()
@@ -100,10 +127,12 @@ class Drawings:
         for item in done[: max(0, len(self._drawn) - MOST)]:
             del self._drawn[item]
 
-    def _see_to_it(self) -> None:
-        if self._threads < min(PROCESSES, self._threads + len(self._waiting)):
-            self._threads += 1
+    def _see_to_it(self, view: Item | ItemView, drawn: Drawn) -> None:
+        if self._threads < PROCESSES:  # first: where none can be started, nothing has changed
             threading.Thread(target=self._draw_all, name="drawing", daemon=True).start()
+            self._threads += 1
+        drawn.is_being_drawn = True
+        self._waiting.append((view, drawn))
 
     # ------------------------------------------------------------------- its threads
 
@@ -115,29 +144,35 @@ class Drawings:
                     return
                 view, drawn = self._waiting.popleft()
             begun = time.monotonic()
-            plot = self._draw(view)
+            try:
+                plot = self._draw(view)
+            except Exception as error:  # noqa: BLE001  the top of a thread: else it is waited for for ever
+                plot = as_text(f"It cannot be drawn: {type(error).__name__}: {error}")
             with self._changed:
-                drawn.plot, drawn.told, drawn.is_being_drawn = (
-                    plot,
-                    (view.phase, view.npoints),
-                    False,
-                )
-                drawn.pace.did(begun, time.monotonic())
+                drawn.did(begun, plot, view)
                 self._changed.notify_all()
 
     def _draw(self, view: Item | ItemView) -> Plot | None:
         try:
-            process = self._take_process()
-        except OSError as error:  # this user has too many processes, for example
-            return as_text(f"It cannot be drawn: no process can be started ({error.strerror}).")
-        try:
-            plot = process.draw(view.id, view.fname)
+            return self._ask(view)
+        except NoStartError as error:
+            return as_text(f"It cannot be drawn: no process can be started ({error}).")
         except TimeoutError:
-            self._discard(process)
             return as_text(_took_too_long(view.id, self._timeout))
         except ProcessEndedError as error:
-            self._discard(process)
             return as_text(_died(view.id, str(error)))
+
+    def _ask(self, view: Item | ItemView) -> Plot | None:
+        process = self._take_process()
+        was_used = process.has_drawn
+        try:
+            plot = process.draw(view.id, view.fname)
+        except BaseException as error:
+            is_wanted = self._discard(process)
+            # one that was used may have ended by itself just then, or by what it has drawn before
+            if was_used and is_wanted and isinstance(error, ProcessEndedError):
+                return self._ask(view)
+            raise
         with self._changed:
             if process in self._processes:  # else all were closed
                 self._idle.append(process)
@@ -149,18 +184,29 @@ class Drawings:
             alive = [one for one in idle if one.is_alive]
             self._processes -= {*idle} - {*alive}
             self._idle = alive[1:]
-            if alive:
-                return alive[0]
-            process = DrawingProcess(self._folder, self._timeout)
-            self._processes.add(process)
+            times_closed = self._times_closed
         for one in idle:
-            one.end()
-        return process
+            if one not in alive:
+                one.end()
+        return alive[0] if alive else self._started(times_closed)
 
-    def _discard(self, process: DrawingProcess) -> None:
+    def _started(self, times_closed: int) -> DrawingProcess:
+        """Start one; without the lock, as a slow disk may hold that up."""
+        process = DrawingProcess(self._folder, self._timeout)
         with self._changed:
+            if times_closed == self._times_closed:
+                self._processes.add(process)
+                return process
+        process.end()
+        raise NoStartError("nobody looks any more")
+
+    def _discard(self, process: DrawingProcess) -> bool:
+        """End a process; returns whether it was wanted: not if all were closed."""
+        with self._changed:
+            is_wanted = process in self._processes
             self._processes.discard(process)
         process.end()
+        return is_wanted
 
 
 def _took_too_long(item: int, timeout: float) -> str:

@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import sanitize
 from adaptive_scheduler.errors import USER_RAISES, AdaptiveSchedulerError
 from adaptive_scheduler.io.pickling.learner_file import LearnerFile
 from adaptive_scheduler.runs.load_data import load_learners
@@ -47,9 +48,25 @@ def plot_of(folder: RunFolder, request: Request) -> plots.Plot | None:
         load_learners([learner], [request.fname], progress=False)
         return plots.plot_of(learner)
     except AdaptiveSchedulerError as error:
-        return plots.as_text(str(error))
+        return plots.as_text(sanitize(str(error)))
     except USER_RAISES as error:
-        return plots.as_text(f"The data cannot be shown here: {type(error).__name__}: {error}")
+        return _not_shown(error)
+
+
+def answer_to(folder: RunFolder, request: Request) -> bytes:
+    """Return the plot of a learner as JSON."""
+    try:
+        return msgspec.json.encode(plot_of(folder, request))
+    except USER_RAISES as error:  # letters that are none, in a text of the user's
+        return msgspec.json.encode(_not_shown(error))
+
+
+def _not_shown(error: BaseException) -> plots.Plot:
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except USER_RAISES:  # its own __str__
+        text = type(error).__name__
+    return plots.as_text(f"The data cannot be shown here: {sanitize(text)}")
 
 
 def serve(
@@ -62,7 +79,7 @@ def serve(
         while True:
             request = msgspec.json.decode(lines.get(timeout=IDLE), type=Request)
             signal.alarm(patience + GRACE)  # its default action: no code holds that up
-            answer = msgspec.json.encode(plot_of(folder, request))
+            answer = answer_to(folder, request)
             signal.alarm(0)
             out.write(answer + b"\n")
             out.flush()
@@ -72,6 +89,13 @@ def _read(requests: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
     """Take in requests, also while one is drawn: their end means that who asked has gone."""
     for line in requests:
         lines.put(line)
+    _end()
+
+
+def _end() -> None:
+    """End, with what the user's code has started: nobody else knows of it any more."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
@@ -96,5 +120,6 @@ def main(words: Sequence[str] = ()) -> None:
     threading.Thread(target=_read, args=(requests, lines), daemon=True).start()
     try:
         serve(RunFolder(folder), int(patience), lines, out)
+        _end()
     finally:
-        os._exit(0)  # its other thread waits in a read
+        os._exit(1)  # its other thread waits in a read

@@ -23,6 +23,12 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// Whether the mouse is on the scrollbar of what it is over.
+function isOnScrollbar({ target, offsetX, offsetY }) {
+  const scrolls = target.scrollHeight > target.clientHeight || target.scrollWidth > target.clientWidth;
+  return scrolls && target.clientWidth > 0 && (offsetX >= target.clientWidth || offsetY >= target.clientHeight);
+}
+
 // Returns a function that acts at once, or, while the mouse is pressed in the element, right after the click: what is
 // replaced between press and release gets none. A release that nobody sees is waited for no longer than half a minute.
 export function betweenClicks(element) {
@@ -31,7 +37,7 @@ export function betweenClicks(element) {
   const act = () => {
     const acts = waiting || [];
     waiting = null;
-    for (const one of acts) one();
+    for (const one of acts) queueMicrotask(one); // whatever is wrong with one, the others act
   };
   const actIn = (pause) => {
     clearTimeout(timer);
@@ -39,6 +45,7 @@ export function betweenClicks(element) {
   };
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return; // a menu may open, and take the release
+    if (isOnScrollbar(event)) return; // what is scrolled to is to be seen meanwhile
     waiting = waiting || [];
     for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, () => actIn(0), { once: true, capture: true });
     actIn(30000);

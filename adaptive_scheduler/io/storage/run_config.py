@@ -68,6 +68,7 @@ def change_config(folder: RunFolder, change: Callable[[RunConfig], RunConfig]) -
     FileError
         It cannot be written.
     """
+    read_config(folder)  # tells what is wrong with a folder that cannot be opened for the lock
     with one_at_a_time(folder.folder):
         before = read_config(folder)
         config = change(before)

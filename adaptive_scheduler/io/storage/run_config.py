@@ -9,6 +9,7 @@ import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import FileError, PermissionsError, RunError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.process_lock import one_at_a_time
@@ -37,7 +38,7 @@ def read_config(folder: RunFolder) -> RunConfig:
             f"{folder.config} cannot be read: {error.reason}. Runs are private: only the user who "
             "started one can see it."
         ) from error
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
 
 

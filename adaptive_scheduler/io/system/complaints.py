@@ -1,18 +1,66 @@
-"""Reads what clients wrote that could not reach a manager."""
+"""Writes and reads what clients say that cannot reach a manager: their network may be the fault."""
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler.core.jobs.outputs import IsOver
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.texts import natural
+from adaptive_scheduler.errors import FileError
+from adaptive_scheduler.io.disk import files
 
+#: Seconds of silence before the first complaint: a manager that is started anew is no fault.
+FIRST = 5.0
+#: Seconds between two complaints of one job: each is a write to a shared file system.
+AGAIN = 60.0
 #: Most of them that are read: one cause mostly stops all jobs.
 MOST = 20
 #: Characters of each.
 _LENGTH = 300
+
+
+class Complaint:
+    """What the client of one job says where `status` and `explain` find it.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    job : str
+    """
+
+    def __init__(self, folder: RunFolder, job: str) -> None:
+        self._path = folder.complaint(job)
+        self._written = float("-inf")
+        self._is_there = True  # perhaps of a former client of this job
+
+    def make(self, text: str, silence: float) -> None:
+        """Write it, unless it is too soon.
+
+        Parameters
+        ----------
+        text : str
+            Why the manager is not reached.
+        silence : float
+            For how many seconds it has not been.
+        """
+        if silence < FIRST or time.monotonic() < self._written + AGAIN:
+            return
+        self._written, self._is_there = time.monotonic(), True
+        with suppress(FileError, OSError):  # there is nobody to report it to
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            line = f"{time.strftime('%F %T')} host {os.uname().nodename}: {text}\n"
+            files.write_atomically(self._path, line.encode(), mode=0o600)
+
+    def withdraw(self) -> None:
+        """The manager has answered."""
+        if self._is_there:
+            self._is_there, self._written = False, float("-inf")
+            with suppress(OSError):
+                self._path.unlink()
 
 
 def _in_order(folder: RunFolder) -> list[Path]:

@@ -55,7 +55,6 @@ MANY_ATTRIBUTES = {
     "Dispatcher": "the parts of a manager, and what their steps leave for the next one",
     "Engine": "the manager's process: it owns socket, lock, log and threads",
     "ItemTable": "the rows and an index for each question asked ten thousand times",
-    "ManagerLink": "a thread and its conversation",
     "PointRunner": "adds to adaptive's own runner, whose attributes it has as well",
     "PoolEvaluator": "points on their way, those that are back, and figures of both",
     "Session": "the state of one conversation, without I/O: each is in the protocol",

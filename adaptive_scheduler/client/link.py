@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 
 from adaptive_scheduler.client.session import Sending, Session
@@ -22,7 +20,7 @@ from adaptive_scheduler.errors import (
     ManagerUnreachableError,
     PermissionsError,
 )
-from adaptive_scheduler.io.disk import files
+from adaptive_scheduler.io.system.complaints import Complaint
 from adaptive_scheduler.io.transport import offline_goodbyes
 from adaptive_scheduler.io.transport.connection import Connection
 
@@ -37,10 +35,6 @@ FINAL_TIMEOUT = 5.0
 SHORT_FINAL_TIMEOUT = 1.0
 #: Seconds between two checks, while there is nothing to send, whether there is a new manager.
 _CHECK_INTERVAL = 0.5
-#: Seconds of silence before the first complaint: a manager that is started anew is no fault.
-_FIRST_COMPLAINT = 5.0
-#: Seconds between two complaints of one job: each is a write to a shared file system.
-_COMPLAINT = 60.0
 
 
 class ManagerLink:
@@ -76,9 +70,7 @@ class ManagerLink:
         self._changed = threading.Condition()
         self._is_closing = threading.Event()
         self._fault: AdaptiveSchedulerError | None = None
-        self._complaint = folder.complaint(owner.job)
-        self._complained = float("-inf")
-        self._has_complaint = True  # perhaps of a former client of this job
+        self._complaint = Complaint(folder, owner.job)
         self._thread = threading.Thread(target=self._serve, name="heartbeat", daemon=True)
 
     def __enter__(self) -> ManagerLink:
@@ -271,17 +263,14 @@ class ManagerLink:
         except (ManagerUnreachableError, FileError) as error:
             with self._changed:
                 self._session.unanswered(sending)
-            self._complain(str(error))
+            self._complaint.make(str(error), self.silence())
             return
         with self._changed:
             away = self.silence()
             self._session.answered(sending, reply, time.monotonic())
             self._changed.notify_all()
         self._note_manager(connection, away)
-        if self._has_complaint:
-            self._has_complaint, self._complained = False, float("-inf")
-            with suppress(OSError):
-                self._complaint.unlink()
+        self._complaint.withdraw()
 
     def _note_manager(self, connection: Connection, away: float) -> None:
         """Notice a manager that has not answered before."""
@@ -293,17 +282,6 @@ class ManagerLink:
                 url=url, host=address.host, manager=address.pid, instance=address.instance,
                 away=round(away, 3),
             )  # fmt: skip
-
-    def _complain(self, text: str) -> None:
-        """Write a complaint where `status` finds it: the network may be the fault."""
-        is_soon = self.silence() < _FIRST_COMPLAINT
-        if is_soon or time.monotonic() < self._complained + _COMPLAINT:
-            return
-        self._complained, self._has_complaint = time.monotonic(), True
-        with suppress(FileError, OSError):  # there is nobody to report it to
-            self._complaint.parent.mkdir(mode=0o700, exist_ok=True)
-            line = f"{time.strftime('%F %T')} host {os.uname().nodename}: {text}\n"
-            files.write_atomically(self._complaint, line.encode(), mode=0o600)
 
 
 # ------------------------------------------------------------- how long it waits

@@ -17,6 +17,8 @@ MAX_TEXT = 100_000
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 #: execve(2): one argument, or one ``KEY=value``, has at most 32 pages, its end included.
 MAX_ARGUMENT = 32 * 4096 - 1
+#: What msgspec raises of a file that is damaged; the second, which is none of msgspec's, of text that is not UTF-8.
+NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError)
 _DIGITS = re.compile(r"([0-9]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from adaptive_scheduler.core.jobs.outputs import DIED_EARLY, reached_no_manager
+from adaptive_scheduler.core.jobs.outputs import DIED_EARLY, complaint_is_over, reached_no_manager
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rate import Rate
 from adaptive_scheduler.core.rows.events import Cancelled
@@ -231,7 +231,7 @@ class ControlApi:
             points_per_second=0.0 if is_of_tasks else rate,
             started=self._process.started.wall,
             finished=state.items.phases[Phase.DONE] - self._done_before,
-            notes=[*self._notes(now), *never_start(jobs), *self._complaints()],
+            notes=[*self._notes(now), *never_start(jobs), *self._complaints(now)],
             kind=state.config.kind,
             pools=pool_states(state),
             ended_by={kind.name.lower(): n for kind, n in state.tasks.ended_by.items()},
@@ -297,6 +297,7 @@ class ControlApi:
         }
         return [f"{what}: {why}" for what, why in shown.items() if why]
 
-    def _complaints(self) -> list[str]:
-        found = list(read_complaints(self._folder).items())[:_COMPLAINTS]
+    def _complaints(self, now: Moment) -> list[str]:
+        is_over = complaint_is_over(self._state.jobs, now.wall, now.monotonic)
+        found = list(read_complaints(self._folder, is_over, removes=True).items())[:_COMPLAINTS]
         return [reached_no_manager(job, said) for job, said in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adaptive_scheduler.core.jobs.outputs import IsOver, complaint_is_over
 from adaptive_scheduler.core.reasons.question import Known
 from adaptive_scheduler.core.reasons.table import explain
 from adaptive_scheduler.core.rows.run_state import RunState
@@ -26,7 +27,8 @@ class Explainer:
     jobs : JobManager
     persistence : Persistence
     complaints : callable
-        Reads what clients wrote that could not reach a manager, by their jobs.
+        Reads what clients wrote that could not reach a manager, by their jobs: given what says whether
+        such a complaint is over, and the job that is asked about.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Explainer:
         state: RunState,
         jobs: JobManager,
         persistence: Persistence,
-        complaints: Callable[[], Mapping[str, str]],
+        complaints: Callable[[IsOver, str], Mapping[str, str]],
     ) -> None:
         self._state = state
         self._jobs = jobs
@@ -50,7 +52,7 @@ class Explainer:
             kind = self._state.config.kind
             return Refused("no_such_item", f"there is no {kind} {request.item}.")
         row = rows[request.item]
-        return Reasons(row.phase.value, explain(self._known(now), row))
+        return Reasons(row.phase.value, explain(self._known(now, row.job or ""), row))
 
     def _of_job(self, job: str, now: Moment) -> Reply:
         record = self._state.jobs.records.get(job)
@@ -60,10 +62,11 @@ class Explainer:
         state = "ended" if live is None else "not listed"
         if live is not None and live.listed is not None:
             state = live.listed.native_state
-        return Reasons(state, explain(self._known(now), record=record))
+        return Reasons(state, explain(self._known(now, job), record=record))
 
-    def _known(self, now: Moment) -> Known:
+    def _known(self, now: Moment, job: str) -> Known:
         policy = self._jobs.policy
+        is_over = complaint_is_over(self._state.jobs, now.wall, now.monotonic)
         return Known(
             self._state,
             now.wall,
@@ -74,6 +77,6 @@ class Explainer:
             listing_error=self._jobs.notes.listing_error,
             write_error=self._persistence.write_error,
             early_deaths=self._jobs.notes.early_deaths,
-            complaints=self._complaints(),
+            complaints=self._complaints(is_over, job),
             output=self._jobs.output,
         )

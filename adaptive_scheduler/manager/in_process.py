@@ -105,7 +105,7 @@ async def manage(
         `write_script` raises.
     """
     engine = await find_engine(folder)
-    config = jobs.configure(engine.state.config, folder)
+    config = jobs.configure(folder)
     if write_script is not None:
         jobs.try_writer(write_script, config, folder)
     engine.manage_jobs(jobs.scheduler_here(), config, write_script or job_script)

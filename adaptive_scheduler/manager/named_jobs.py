@@ -6,6 +6,7 @@ import copy
 import os
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from adaptive_scheduler.core.texts import check_line
 from adaptive_scheduler.core.times import TimeLike, seconds
 from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.pickling.callables_file import write_callables
-from adaptive_scheduler.io.storage.run_config import write_config
+from adaptive_scheduler.io.storage.run_config import change_config
 from adaptive_scheduler.io.system.commands import refuse_missing_programs
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.schedulers.job_script import ScriptWriter
@@ -75,9 +76,14 @@ class NamedJobs:
         here.setup = (*here.setup, f"cd -- {shlex.quote(os.getcwd())} || exit 1")
         return here
 
-    def configure(self, config: RunConfig, folder: RunFolder) -> RunConfig:
+    def configure(self, folder: RunFolder) -> RunConfig:
         """Write the configuration for these jobs into the run folder, and return it."""
-        configured = msgspec.structs.replace(
+        pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
+        write_callables(folder.callables, pickled)
+        return change_config(folder, partial(self._configured, folder))
+
+    def _configured(self, folder: RunFolder, config: RunConfig) -> RunConfig:
+        return msgspec.structs.replace(
             config,
             shapes=[self._shape()],
             job_names=self.job_names,
@@ -90,10 +96,6 @@ class NamedJobs:
             ),
             limits=self.limits,
         )
-        pickled = {"scheduler": self.scheduler, "executors": self.scheduler.executor_callables}
-        write_callables(folder.callables, pickled)
-        write_config(folder, configured)
-        return configured
 
     def try_writer(self, write: ScriptWriter, config: RunConfig, folder: RunFolder) -> None:
         """Call the user's script writer once, so that its mistakes show now. Raises UserCodeError."""

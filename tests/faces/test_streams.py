@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import select
+import struct
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +119,57 @@ def test_no_file_takes_the_number_of_a_closed_stream(place: Path) -> None:
     argv = ["bash", "-c", f'{sys.executable} -c "$0" <&- >&- 2>&-', code]
     assert subprocess.run(argv, cwd=place, check=False, timeout=60).returncode == 3
     assert (place / "opened").read_text() == ""
+
+
+def test_lines_come_at_once_where_python_is_told_not_to_buffer(place: Path) -> None:
+    """As in the output of a job, which a person follows."""
+    code = (
+        "import sys; from adaptive_scheduler.commandline.output.streams import safe_streams\n"
+        "with safe_streams():\n"
+        "    print('first')\n"
+        "    sys.stdin.read()"
+    )
+    env = os.environ | {"PYTHONUNBUFFERED": "1"}
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=place, env=env
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert select.select([process.stdout], [], [], 60)[0], (
+                "it waits, and has printed nothing"
+            )
+            assert process.stdout.readline() == b"first\n"
+        finally:
+            process.stdin.close()
+
+
+def waiting(fd: int) -> int:
+    """How many bytes are in a pipe."""
+    (n,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
+    return int(n)
+
+
+def test_a_stream_that_another_program_has_made_non_blocking_is_waited_for(place: Path) -> None:
+    """Nobody reads until the pipe is full."""
+    reads, writes = os.pipe()
+    room = fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writes, False)
+    argv = [*CLI.split(), "status", "past", "--json", "--all"]
+    with subprocess.Popen(
+        argv, cwd=place, stdout=writes, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(writes)
+        end = time.monotonic() + 60
+        while waiting(reads) < room and time.monotonic() < end:
+            time.sleep(0.02)
+        with os.fdopen(reads, "rb") as answers:
+            whole = answers.read()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert len(whole) > room
+    assert len(json.loads(whole)["items"]) == 40
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

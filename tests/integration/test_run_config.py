@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adaptive_scheduler.core.config import RunConfig
+from adaptive_scheduler import LocalScheduler
+from adaptive_scheduler.core.config import JobLimits, RunConfig
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.resources import Resources
 from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.storage.run_config import change_config, read_config, write_config
+from adaptive_scheduler.manager.named_jobs import NamedJobs
 from adaptive_scheduler.runs.manager_client import ManagerClient
 
 #: Each adds names of jobs, one by one, and another limit; a pause makes it likely that two do so at once.
@@ -74,6 +76,23 @@ def test_no_process_undoes_the_change_of_another(folder: RunFolder, n: int) -> N
         assert own == [f"{who} {k}" for k in range(10)]
     assert (config.run, config.started) == ("run", started)
     assert folder.config.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_is_gone_is_told_as_everywhere(tmp_path: Path) -> None:
+    """The folder of the lock is missing, too."""
+    gone = RunFolder(tmp_path / "gone")
+    with ManagerClient(gone) as client, pytest.raises(RunError, match="holds no run"):
+        client.limit_jobs(3)
+    with pytest.raises(FileError, match="No such file"):
+        write_config(gone, RunConfig("run", [Resources()], ["study"], "/logs"))
+
+
+def test_jobs_of_a_script_keep_what_another_has_changed_meanwhile(folder: RunFolder) -> None:
+    change_config(folder, lambda config: msgspec.structs.replace(config, point_retries=7))
+    jobs = NamedJobs(LocalScheduler(cores=1), ["a", "b"], "script.py", 30, JobLimits(max_jobs=2))
+    config = jobs.configure(folder)
+    assert config == read_config(folder)
+    assert (config.job_names, config.point_retries, config.limits.max_jobs) == (["a", "b"], 7, 2)
 
 
 def test_a_new_limit_keeps_what_another_has_changed_meanwhile(folder: RunFolder) -> None:

@@ -5,7 +5,9 @@ Those of Slurm's queue are brought about on a private Slurm in ``tests/faces/tes
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from adaptive_scheduler.core.wire.messages import (
     Refused,
     Report,
     Request,
+    Status,
     decode_reply,
     encode_request,
 )
@@ -40,6 +43,8 @@ from adaptive_scheduler.errors import InputError
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.run_config import write_config
 from adaptive_scheduler.io.system.complaints import read_complaints
+from adaptive_scheduler.manager.clients import Moment
+from adaptive_scheduler.manager.control import ControlApi
 from adaptive_scheduler.manager.explain import Explainer
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.reasons.explain import explain_item, explain_job
@@ -363,13 +368,83 @@ def test_a_job_that_finds_no_manager_is_named(tmp_path: Path) -> None:
     job = cluster.job()
     explainer = cluster.manager.dispatcher._handlers[Explain]
     assert isinstance(explainer, Explainer)
-    explainer._complaints = lambda: {job.id: "no route to host", "77": "no route"}
+    explainer._complaints = lambda *_: {job.id: "no route to host", "77": "no route"}
     assert [one.text for one in cluster.why(0) if one.cause == "manager not reached"] == [
         f"job {job.id} reached no manager: no route to host",
         "job 77 reached no manager: no route",
     ]
     (own,) = [one for one in cluster.why(job=job.id) if one.cause == "manager not reached"]
     assert own.text.endswith("no route to host")
+
+
+def complain(folder: RunFolder, job: str, ago: float) -> Path:
+    folder.complaints.mkdir(exist_ok=True)
+    path = folder.complaint(job)
+    path.write_text(f"2026-01-01 host n1: {job}: no route to host\n")
+    then = time.time() - ago
+    os.utime(path, (then, then))
+    return path
+
+
+def unreached(reasons: list[Reason]) -> list[str]:
+    return [one.text.split()[1] for one in reasons if one.cause == "manager not reached"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "reached", "told"),
+    [
+        (500.0, 100.0, []),  # it died, and others have reached the manager since
+        (500.0, 900.0, ["7"]),  # it died, and nobody has: the next one may do no better
+        (20.0, 0.0, ["7"]),  # started by hand, it complains each minute while others work
+    ],
+)
+def test_what_a_dead_job_has_complained_of_is_told_until_another_one_reaches_the_manager(
+    ago: float, reached: float, told: list[str], tmp_path: Path
+) -> None:
+    me = Owner("5", 0, 0, "u")
+    rows = [Item(0, "/a", Phase.QUEUED)]
+    records = [
+        JobRecord("5", owner=me, started=time.time() - reached, has_worked=True, ended="done"),
+        JobRecord("7", ended="out of time"),
+        JobRecord("8"),
+    ]
+    folder = stored(tmp_path, rows, records)
+    complain(folder, "7", ago)
+    complain(folder, "8", 9000)  # of a job that lives, as far as is known
+    viewer = ManagerClient(folder)
+    assert unreached(explain_job(viewer, "7").reasons) == told
+    assert unreached(explain_job(viewer, "8").reasons) == ["8"]
+
+
+def test_the_complaint_of_the_job_that_is_asked_about_is_told_among_many(tmp_path: Path) -> None:
+    folder = stored(tmp_path, [Item(0, "/a", Phase.QUEUED)], [JobRecord(str(n)) for n in range(40)])
+    for n in range(40):
+        complain(folder, str(n), 1.0)
+    assert unreached(explain_job(ManagerClient(folder), "33").reasons) == ["33"]
+
+
+def test_status_names_dead_jobs_no_more_that_complained_before_the_run_went_well(
+    tmp_path: Path,
+) -> None:
+    """Their files go, too: a hundred of them would be looked at for each status."""
+    cluster = Cluster(1)
+    control = cluster.manager.dispatcher._handlers[Status]
+    assert isinstance(control, ControlApi)
+    folder = control._folder = RunFolder(tmp_path)
+    folder.folder.mkdir(parents=True, exist_ok=True)
+    moment = Moment(time.time(), cluster.clock.monotonic)
+
+    def told() -> list[str]:
+        return [
+            one for one in control.snapshot("none", moment).notes if "reached no manager" in one
+        ]
+
+    path = complain(folder, "7", 500)
+    assert len(told()) == 1
+    cluster.begin()
+    moment = Moment(time.time(), cluster.clock.monotonic)
+    assert told() == []
+    assert not path.exists()
 
 
 def test_a_job_has_started_and_says_nothing() -> None:
@@ -486,7 +561,9 @@ def test_a_task_runs_for_longer_than_its_function_usually_takes() -> None:
 # ------------------------------------------------------------------- without a manager
 
 
-def stored(home: Path, rows: list[Item], **run: Any) -> RunFolder:
+def stored(
+    home: Path, rows: list[Item], records: Sequence[JobRecord] = (), **run: Any
+) -> RunFolder:
     folder = RunFolder(home / "run $x")
     folder.folder.mkdir(0o700, parents=True)
     write_config(folder, RunConfig("run", [Resources()], ["job"], str(home)))
@@ -494,6 +571,8 @@ def stored(home: Path, rows: list[Item], **run: Any) -> RunFolder:
     store = database.Database(folder)
     store.put(row_codec.RUN_TABLE, row_codec.RUN_ROW, row_codec.RunRow(**run))
     store.put(database.JOBS, "16", JobRecord("16", ended="timeout", host="n1", has_worked=True))
+    for record in records:
+        store.put(database.JOBS, record.id, record)
     store.commit()
     store.close()
     return folder

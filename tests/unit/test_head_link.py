@@ -14,6 +14,7 @@ import zmq
 from adaptive_scheduler.client.tasks.head.head_link import HeadLink
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.wire.messages import (
+    Goodbye,
     Hello,
     Owner,
     Welcome,
@@ -21,6 +22,7 @@ from adaptive_scheduler.core.wire.messages import (
     encode_reply,
 )
 from adaptive_scheduler.core.wire.tasks import End, EndKind, Trade, Work
+from adaptive_scheduler.io.system import complaints
 from adaptive_scheduler.io.transport import connection, whereabouts
 
 #: Seconds that the manager takes, as on a slow disk, and seconds between two ends of tasks.
@@ -99,3 +101,36 @@ def test_what_a_report_that_was_never_sent_would_have_told_is_told(
         assert time.monotonic() < end, told
         time.sleep(0.01)
         told = {token for trade in slow_manager for token, *_ in trade.begun}
+
+
+def test_a_head_that_finds_no_manager_says_so_where_status_and_explain_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the clients of learners do; only its output had it."""
+    monkeypatch.setattr(complaints, "FIRST", 0.0)
+    folder = RunFolder(tmp_path / "run")
+    folder.folder.mkdir(parents=True)
+    link = HeadLink(folder, Owner("17", 0, 0, "a"), Hello("host", 1, 1))
+    link.post(Trade())
+    end = time.monotonic() + 60
+    while not (told := complaints.read_complaints(folder)):
+        assert time.monotonic() < end, "it says nothing"
+        time.sleep(0.01)
+    link.close(Goodbye("over", False, -1), 0.0)
+    assert f"no manager runs for {folder.database}" in told["17"]
+
+
+def test_a_head_that_the_manager_answers_has_nothing_more_to_complain_of(
+    slow_manager: list[Trade], tmp_path: Path
+) -> None:
+    """Perhaps a former head of its job had."""
+    folder = RunFolder(tmp_path / "run")
+    folder.complaints.mkdir(parents=True)
+    folder.complaint("17").write_text("no route to host\n")
+    link = HeadLink(folder, Owner("17", 0, 0, "a"), Hello("host", 1, 1))
+    link.post(Trade(ended=[End(1, 1, EndKind.VALUE)]))
+    end = time.monotonic() + 60
+    while folder.complaint("17").exists():
+        assert time.monotonic() < end, "its complaint stays"
+        time.sleep(0.01)
+    assert link.fault is None

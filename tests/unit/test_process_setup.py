@@ -56,6 +56,19 @@ def test_a_postponed_module_can_be_used_inside_the_with(loaded: list[str]) -> No
     assert sys.modules["heavy"].other == 42
 
 
+def test_what_is_only_called_later_as_a_rule_may_be_called_inside_the_with(
+    loaded: list[str],
+) -> None:
+    """By another package that is imported meanwhile; it ended in a RecursionError."""
+    with postponed("heavy", called={"heavy": {"answer"}}):
+        import asker
+
+        assert loaded == []
+        assert asker.answer.real == 42
+        import heavy
+    assert (heavy.answer, loaded) == (42, ["heavy", "heavy.part"])
+
+
 def test_after_the_with_a_module_is_imported_as_usual(loaded: list[str]) -> None:
     with postponed("heavy"):
         import user

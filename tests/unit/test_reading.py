@@ -16,12 +16,14 @@ from rich.cells import cell_len
 
 from adaptive_scheduler.core.rows.row import Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.snapshot import item_views
-from adaptive_scheduler.errors import DatabaseError
+from adaptive_scheduler.errors import DatabaseError, ManagerUnreachableError, RunError
+from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import row_codec
 from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.glance import glance
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.storage.run_config import read_config, write_config
+from adaptive_scheduler.io.transport.addresses import Address, read_address, write_address
 from adaptive_scheduler.runs.reading.on_disk import snapshot_on_disk
 from adaptive_scheduler.runs.reading.summaries import summaries
 from tests.made_runs import learners, make_run, with_manager_on
@@ -184,3 +186,46 @@ def test_status_loads_only_what_it_needs(tmp_path: Path) -> None:
     assert "adaptive_scheduler.commandline.status" in loaded
     slow = {"pydantic", "adaptive", "numpy", "zmq", "textual", "adaptive_scheduler.commandline.run"}
     assert slow & set(loaded) == set()
+
+
+# ------------------------------------------------------------------- bytes that are no text
+
+
+def no_text(path: Path, behind: bytes) -> None:
+    """Change the byte behind some others into one that no UTF-8 has, as a bad disk may."""
+    data = path.read_bytes()
+    at = data.index(behind) + len(behind)
+    path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+
+
+def test_settings_with_a_byte_that_is_no_text_are_an_error_of_the_run(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "study", learners(6))
+    no_text(folder.config, b'"job_names":["')
+    with pytest.raises(RunError, match=r"run\.json cannot be read: 'utf-8'"):
+        read_config(folder)
+
+
+def test_a_database_with_a_byte_that_is_no_text_is_an_error_of_the_database(
+    tmp_path: Path,
+) -> None:
+    folder = make_run(tmp_path / "study", learners(6))
+    no_text(folder.database, b'"fname":"')
+    with pytest.raises(DatabaseError, match="is not a TinyDB file"):
+        read_tables(folder)
+    with pytest.raises(DatabaseError, match="holds a row that is no item"):
+        row_codec.read_items(read_tables(folder, undecoded=True), folder)
+    with pytest.raises(DatabaseError, match="holds a row that is no item"):
+        glance(folder, "learner").names()
+
+
+def test_a_lock_and_an_address_with_a_byte_that_is_no_text_are_nobodys(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "study", learners(6))
+    with_manager_on(folder, "elsewhere")
+    no_text(folder.lock, b'"secret":"')
+    found = holder(folder.lock)
+    assert found is not None
+    assert found.pid == -1
+    write_address(folder, Address([], "key", "elsewhere", 7, "instance"))
+    no_text(folder.manager, b'"host":"')
+    with pytest.raises(ManagerUnreachableError, match="cannot be read: 'utf-8'"):
+        read_address(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import re
 from pathlib import Path
 
@@ -166,6 +167,24 @@ def test_a_file_that_cannot_be_written_is_refused_with_what_to_do(
         write_report(folder, tmp_path)
     with pytest.raises(RunError, match="holds no run"):
         report_text(RunFolder(tmp_path / "nothing"))
+
+
+def test_what_is_no_plain_file_is_written_to_and_stays(folder: RunFolder, tmp_path: Path) -> None:
+    """The user root had no /dev/stdout and no /dev/full any more: a file was put in their place."""
+    link, there = tmp_path / "latest.md", tmp_path / "there.md"
+    link.symlink_to(there)
+    write_report(folder, link)
+    assert link.is_symlink()
+    assert there.read_text().startswith("#")
+    pipe = tmp_path / "pipe.md"
+    os.mkfifo(pipe)
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_report(folder, pipe)
+        assert os.read(fd, 60_000).decode() == there.read_text()
+    finally:
+        os.close(fd)
+    assert pipe.is_fifo()
 
 
 def test_a_run_in_which_nothing_has_happened_yet(tmp_path: Path) -> None:

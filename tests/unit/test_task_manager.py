@@ -20,6 +20,7 @@ from adaptive_scheduler.core.rows.row import CANCELLED, DONE, FAILED, QUEUED, RU
 from adaptive_scheduler.core.tasks.place import NodeInventory, NodePlace
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.retry_policy import RetryPolicy
+from adaptive_scheduler.core.tasks.task_state import UNHEARD_TRIES
 from adaptive_scheduler.core.wire.messages import (
     VERSION,
     Cancel,
@@ -459,6 +460,23 @@ def test_a_task_of_a_head_that_this_manager_has_not_met_had_no_whole_walltime() 
         world.manager.state.tasks.heads.clear()
         lose_at_walltime(world, head, world.row(0).changed + 90.0)
     assert (world.row(0).phase, world.row(0).cuts) == (QUEUED, 0)
+
+
+def test_a_task_that_silences_each_of_its_heads_is_not_tried_for_ever() -> None:
+    """It fills the memory of its node: its head says nothing more until the walltime ends."""
+    world = World()
+    world.submit()
+    for life in range(UNHEARD_TRIES + 1):
+        head = Head(world, f"j{life}")
+        head.trade()
+        head.trade()
+        lose_at_walltime(world, head, world.row(0).changed + 90.0)
+        assert (world.row(0).phase, world.row(0).attempts) == (QUEUED, life + 1)
+    head = Head(world, "last")
+    head.trade()
+    head.trade()
+    lose_at_walltime(world, head, world.row(0).changed + 90.0)
+    assert world.row(0).phase is FAILED
 
 
 def test_only_what_had_begun_is_blamed_for_the_death_of_its_head() -> None:

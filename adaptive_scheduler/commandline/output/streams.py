@@ -10,9 +10,10 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from adaptive_scheduler.commandline.output import exit_codes
 
@@ -32,11 +33,17 @@ class _StandardStream(io.FileIO):
         """Write; an error is told once."""
         if not self.is_lost:
             try:
-                return super().write(data)
+                return self._write(data)
             except OSError as error:
                 self.is_lost = True
                 self.on_error(error)
         return memoryview(data).nbytes
+
+    def _write(self, data: Any) -> int:
+        """Wait where whoever shares the stream has made it non-blocking, as some programs leave a terminal."""
+        while (n := cast("int | None", super().write(data))) is None:
+            select.select([], [self], [])
+        return n
 
     def on_error(self, error: OSError) -> None:
         """What is wrong with standard error can be told to nobody, and changes no exit code."""
@@ -96,5 +103,9 @@ def _wrapped(stream: TextIO | None, own: TextIO | None, raw: _StandardStream) ->
     is_unicode = codecs.lookup(encoding).name.startswith("utf")
     # names of files are any bytes; and not every terminal has an ellipsis
     errors = "surrogateescape" if is_unicode else "replace"
-    buffer, is_line_buffered = io.BufferedWriter(raw), raw.isatty() or raw.fileno() == _ERRORS
-    return io.TextIOWrapper(buffer, encoding, errors, line_buffering=is_line_buffered)
+    is_eager = raw.isatty() or raw.fileno() == _ERRORS
+    if isinstance(stream, io.TextIOWrapper):
+        is_eager = (
+            is_eager or stream.write_through or stream.line_buffering
+        )  # as with PYTHONUNBUFFERED
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=is_eager)

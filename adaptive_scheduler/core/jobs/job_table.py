@@ -279,6 +279,21 @@ class JobTable:
 
     # ------------------------------------------------------------------- overviews
 
+    def last_reached(self, wall: float, now: float) -> float:
+        """When a client last reached a manager, as far as is known; seconds since 1970, or 0 for never.
+
+        Parameters
+        ----------
+        wall, now : float
+            This instant: seconds since 1970, and the manager's monotonic clock.
+        """
+        met = (record.started for record in self.records.values() if record.owner is not None)
+        heard = (
+            wall - (now - job.last_heard) for job in self.live.values()
+            if job.was_heard and job.last_heard > job.known_since
+        )  # fmt: skip
+        return max(max(met, default=0.0), max(heard, default=0.0))
+
     def unexplained(self) -> list[str]:
         """Live jobs whose end, should the queue lack them, accounting is to be asked for."""
         return [

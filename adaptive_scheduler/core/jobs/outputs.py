@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from adaptive_scheduler.core.jobs.job_table import JobTable
 from adaptive_scheduler.core.jobs.records import JobRecord
 
 #: Returns the end of what a job printed, given its id; None if it has no output file.
 Output = Callable[[str], str | None]
+#: Whether a complaint means nothing any more, given its job and when it was written, in seconds since 1970.
+IsOver = Callable[[str, float], bool]
 
+#: Seconds in which a client that finds no manager complains again (each minute), with clocks that differ.
+COMPLAINS_AGAIN = 150.0
 #: Last lines of a job's output that are quoted in a reason.
 LAST_LINES = 3
 #: Frames of Python's stack that are quoted after a crash.
@@ -83,6 +88,26 @@ DIED_EARLY = "jobs died before they asked for work"
 def reached_no_manager(job: str, complaint: str) -> str:
     """What `status` and `explain` say of a job whose client could not reach the manager."""
     return f"job {job} reached no manager: {complaint}"
+
+
+def complaint_is_over(jobs: JobTable, wall: float, now: float) -> IsOver:
+    """Return what says which complaints are over.
+
+    One counts while its job lives or goes on to complain, and as long as no client has reached a manager
+    since: what a dead job has left is no fault of a run that goes on.
+
+    Parameters
+    ----------
+    jobs : JobTable
+    wall, now : float
+        This instant: seconds since 1970, and of the clock of `jobs`.
+    """
+    reached = jobs.last_reached(wall, now)
+
+    def is_over(job: str, written: float) -> bool:
+        return job not in jobs.live and written < min(reached, wall - COMPLAINS_AGAIN)
+
+    return is_over
 
 
 def early_deaths_text(n: int, records: Iterable[JobRecord], output: Output) -> str:

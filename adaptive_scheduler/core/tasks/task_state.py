@@ -31,6 +31,9 @@ MOST_EARLIER = 20
 #: Part of a walltime: a task that had so much of it, and was cut, had a whole one. Some of it is
 #: needed to start, and to end in good order.
 FULL_WALLTIME = 0.8
+#: Tries after which a task is charged with the walltimes of jobs that ended unheard, too: one that keeps its
+#: head from speaking, as it fills the node's memory, would be tried for ever.
+UNHEARD_TRIES = 8
 #: Part of a walltime: a job of which less is left is followed by another one.
 NEARLY_OVER = 0.1
 #: Seconds for which a job may lack some of its nodes before it counts as one that cannot run all that
@@ -289,14 +292,15 @@ class TaskState:
         Of what had begun, a task that died before is blamed; if there is none, all are. A job that
         ended at its walltime, or with its node, is nobody's fault. Of a head that has not said yet
         what it holds, nobody knows what had begun: then all may have. A task has had a whole walltime
-        only as far as its head was there: one that died before left its job without any.
+        only as far as its head was there: one that died before left its job without any. Not after
+        `UNHEARD_TRIES`.
         """
         head = self.heads.pop(job, None)
         self.hand_out.starvation.lose(job)
         held = dict(self._items.tasks.of_job.get(job, {}))
         is_known = head is not None and head.is_known
         begun = held.keys() & head.view.mirror.has_begun if head and is_known else held.keys()
-        until = min(now, head.lives_until) if head and is_known else 0.0
+        heard_until = min(now, head.lives_until) if head and is_known else 0.0
         suspects = {token for token in begun if self._items.rows[held[token]].crashes} or set(begun)
         for token, item in held.items():
             is_blamed = cause not in CUTS and token in suspects
@@ -308,6 +312,7 @@ class TaskState:
             seconds = max(0.0, now - row.changed)
             end = End(0, token, kind, begun=has_begun, seconds=seconds)
             self.note_last_try(row, head, end, now)
+            until = heard_until if row.attempts < UNHEARD_TRIES else now
             is_full = kind is EndKind.CUT and is_full_cut(until - row.changed, walltime)
             ended = TaskEnded(token, kind, has_begun, reason, is_full_cut=is_full)
             self._items.end_task(item, ended, now)

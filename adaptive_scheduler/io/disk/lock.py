@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import FileError, RunError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.process_lock import one_at_a_time
@@ -174,7 +175,7 @@ def holder(path: Path) -> Holder | None:
 def _read(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Holder)
-    except msgspec.MsgspecError:
+    except NOT_DECODED:
         return None
 
 

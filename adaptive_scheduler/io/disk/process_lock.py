@@ -50,9 +50,10 @@ def locked(path: Path, what: str, remedy: str) -> Iterator[None]:
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait until no other process of this host, nor another thread, is within it for the same folder.
 
-    Where the file system has no locks it does not wait.
+    Where the file system has no locks it does not wait. Raises FileError where there is no such folder.
     """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with files.naming(folder):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import USER_RAISES, FileError, InputError, UserCodeError
 from adaptive_scheduler.executors.worker import describe
 from adaptive_scheduler.io.disk import files
@@ -48,7 +49,7 @@ def load_callable(path: files.Name, data: bytes, name: str, default: Any = None)
     """Load one object from the content of such a file; see `read_callable`."""
     try:
         pickled = msgspec.msgpack.decode(data, type=dict[str, bytes])
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise FileError(
             path, f"is not a file of callables ({error}). Start the run again."
         ) from error

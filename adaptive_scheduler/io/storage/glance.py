@@ -20,6 +20,7 @@ import msgspec
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import FAILED, QUEUED, RUNNING, TASK, Item, Phase, TaskItem
 from adaptive_scheduler.core.rows.run_row import RUN_ROW, RUN_TABLE, RunRow
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage.read_only import read_tables, read_with_facts
 from adaptive_scheduler.io.storage.tinydb_file import ITEMS, Tables
@@ -141,7 +142,7 @@ class Glance:
         try:
             with _without_collections():
                 return [decode(texts[str(item)]) for item in items]
-        except (msgspec.MsgspecError, KeyError) as error:  # somebody has edited the file
+        except (*NOT_DECODED, KeyError) as error:  # somebody has edited the file
             raise _no_item(self.database, error) from error
 
 
@@ -172,7 +173,7 @@ def _glance_of(tables: Tables, folder: RunFolder, kind: str) -> Glance:
     try:
         rows = list(map(msgspec.json.Decoder(RowGlance).decode, tables.get(ITEMS, {}).values()))
         run = msgspec.convert(tables.get(RUN_TABLE, {}).get(RUN_ROW, {}), RunRow)
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise _no_item(folder.database, error) from error
     if kind == TASK:
         rows = _confirmed(rows, tables.get(_BATCHES, {}))

@@ -23,6 +23,7 @@ from adaptive_scheduler.core.tasks.pools import Pool, PoolTable
 from adaptive_scheduler.core.tasks.resources import TaskResources
 from adaptive_scheduler.core.tasks.task_state import FactStore, NoFacts, TaskState
 from adaptive_scheduler.core.tasks.task_submits import TaskSubmits
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.storage import database
@@ -50,14 +51,14 @@ def read_items(tables: Tables, folder: RunFolder) -> list[Item]:
                 raise KeyError(len(items))
             return items
         return [_item(rows[str(n)]) for n in range(len(rows))]
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (*NOT_DECODED, KeyError) as error:
         raise DatabaseError(
             folder.database, f"holds a row that is no item of this version ({error})."
         ) from error
 
 
 def decode_items(texts: Iterable[msgspec.Raw]) -> list[Item]:
-    """Make items of the texts of some rows; ValueError if one is none."""
+    """Make items of the texts of some rows; one of `NOT_DECODED` if one is none."""
     found = list(texts)
     return list(map(_decoder_of(found[0]), found)) if found else []
 

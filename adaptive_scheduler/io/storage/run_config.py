@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 
 import msgspec
 
 from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import FileError, PermissionsError, RunError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.process_lock import one_at_a_time
@@ -38,7 +38,7 @@ def read_config(folder: RunFolder) -> RunConfig:
             f"{folder.config} cannot be read: {error.reason}. Runs are private: only the user who "
             "started one can see it."
         ) from error
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise RunError(f"{folder.config} cannot be read: {error}. Start the run again.") from error
 
 
@@ -55,7 +55,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
     What depends on what it holds is changed by `change_config`.
     """
-    with _alone(folder):
+    with one_at_a_time(folder.folder):
         _write(folder, config)
 
 
@@ -69,21 +69,13 @@ def change_config(folder: RunFolder, change: Callable[[RunConfig], RunConfig]) -
     FileError
         It cannot be written.
     """
-    read_config(folder)  # first: it tells best what is wrong with the folder
-    with _alone(folder):
+    read_config(folder)  # tells what is wrong with a folder that cannot be opened for the lock
+    with one_at_a_time(folder.folder):
         before = read_config(folder)
         config = change(before)
         if config != before:
             _write(folder, config)
     return config
-
-
-@contextmanager
-def _alone(folder: RunFolder) -> Iterator[None]:
-    with ExitStack() as stack:
-        with files.naming(folder.config):  # its folder may be gone
-            stack.enter_context(one_at_a_time(folder.folder))
-        yield
 
 
 def _write(folder: RunFolder, config: RunConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import tinydb
 
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import DatabaseError
 from adaptive_scheduler.io.disk import files
 
@@ -51,7 +52,7 @@ class AtomicStorage(tinydb.Storage):
             raise DatabaseError(self.path, f"cannot be read: {error.strerror}.") from error
         try:
             return _decode(data) if undecoded else msgspec.json.decode(data, type=Tables)
-        except msgspec.MsgspecError as error:
+        except NOT_DECODED as error:
             raise DatabaseError(
                 self.path,
                 f"is not a TinyDB file ({error}). Restore it, or move it away to start anew.",

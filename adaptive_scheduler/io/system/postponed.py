@@ -56,6 +56,9 @@ class LazyCall:
         return getattr(self._real(), name)
 
     def _real(self) -> Any:
+        placeholder = sys.modules.get(self._module)
+        if isinstance(placeholder, LazyModule):  # it is wanted already now: not this again
+            _withdraw(placeholder)
         return getattr(import_module(self._module), self._name)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import socket
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import FileError, InputError, ManagerUnreachableError
 from adaptive_scheduler.io.disk import files
 
@@ -39,7 +40,7 @@ def read_address(folder: RunFolder) -> Address:
         if isinstance(error.__cause__, FileNotFoundError):
             raise ManagerUnreachableError(f"no manager runs for {folder.database}.") from error
         raise ManagerUnreachableError(str(error)) from error
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise ManagerUnreachableError(f"{folder.manager} cannot be read: {error}.") from error
 
 

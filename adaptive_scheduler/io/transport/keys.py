@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from adaptive_scheduler.core.paths import state_folder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import PermissionsError
 from adaptive_scheduler.io.disk import files
 
@@ -114,7 +115,7 @@ def _read(path: Path) -> KeyPair:
     try:
         pair = msgspec.json.decode(files.read_private(path), type=dict[str, str])
         return KeyPair(pair["public"].encode(), pair["secret"].encode())
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (*NOT_DECODED, KeyError) as error:
         raise PermissionsError(
             path,
             f"is not a key file ({error}). Remove it while no manager runs; a new one is created.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.core.wire.messages import Owner
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError
 from adaptive_scheduler.io.disk import files
@@ -65,7 +66,7 @@ def read_goodbyes(folder: RunFolder) -> list[tuple[Path, OfflineGoodbye]]:
 def _read(path: Path) -> OfflineGoodbye | None:
     try:
         return msgspec.json.decode(files.read_private(path), type=OfflineGoodbye)
-    except (FileError, msgspec.MsgspecError):  # a temporary name, or removed meanwhile
+    except (FileError, *NOT_DECODED):  # a temporary name, or removed meanwhile
         return None
 
 

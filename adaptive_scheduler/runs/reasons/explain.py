@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from adaptive_scheduler.core.jobs.outputs import early_deaths_text
+from adaptive_scheduler.core.jobs.outputs import complaint_is_over, early_deaths_text
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.reasons.explanation import Explanation, fill
 from adaptive_scheduler.core.reasons.question import Known
@@ -149,26 +149,26 @@ def _unanswered(folder: RunFolder, question: Explain, seen: Glance, silence: str
 def _from_disk(folder: RunFolder, question: Explain, seen: Glance) -> Reasons:
     """Answer from the database alone."""
     if question.job:
-        known = _known(folder, seen, seen.held_by(question.job))
+        known = _known(folder, seen, seen.held_by(question.job), question.job)
         record = known.state.jobs.records.get(question.job)
         if record is None:
             raise InputError(no_such_job(question.job, jobs_of(seen), folder))
         word = "ended" if record.ended else "not known to have ended"
         return Reasons(word, explain(known, record=record))
     row = seen[question.item]
-    return Reasons(row.phase.value, explain(_known(folder, seen, [row]), row))
+    return Reasons(row.phase.value, explain(_known(folder, seen, [row], row.job or ""), row))
 
 
-def _known(folder: RunFolder, seen: Glance, running: Sequence[Item]) -> Known:
-    """What the database tells; `running`: the rows by which the jobs that are asked about are known."""
-    now = time.monotonic()
+def _known(folder: RunFolder, seen: Glance, running: Sequence[Item], job: str) -> Known:
+    """What the database tells; `running`: the rows by which `job`, which is asked about, is known."""
+    wall, now = time.time(), time.monotonic()
     config = read_config(folder)
     state = row_codec.open_without_items(seen.tables, config, now, running)
     output = partial(job_output_tail, config.log_folder, lines=CRASH_LINES)
     return Known(
-        state, time.time(), now, is_alive=False,
+        state, wall, now, is_alive=False,
         early_deaths=early_deaths_text(state.jobs.early_deaths, state.jobs.records.values(), output),
-        complaints=read_complaints(folder), output=output, stored=seen, held=running,
+        complaints=read_complaints(folder, complaint_is_over(state.jobs, wall, now), job), output=output, stored=seen, held=running,
     )  # fmt: skip
 
 

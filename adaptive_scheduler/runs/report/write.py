@@ -49,6 +49,8 @@ def form_of(path: str | os.PathLike[str]) -> Form:
 def write_report(folder: RunFolder, path: str | os.PathLike[str], form: Form | None = None) -> Path:
     """Write the report of a run into a file, which is replaced as a whole; returns its path.
 
+    What is no plain file, such as a link, a pipe or a terminal, is written to.
+
     Parameters
     ----------
     folder : RunFolder
@@ -81,8 +83,18 @@ def save_report(
     """
     target = Path(path).expanduser()
     check_target(target)
-    files.write_atomically(target, make(form or form_of(target)).encode())
+    data = make(form or form_of(target)).encode()
+    if _stays(target):
+        with files.naming(target):
+            target.write_bytes(data)
+    else:
+        files.write_atomically(target, data)
     return target
+
+
+def _stays(path: Path) -> bool:
+    """Whether it is written to, not replaced by a new file: a link, a pipe, a device such as /dev/stdout."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
 
 
 def check_target(path: Path) -> None:
@@ -92,5 +104,8 @@ def check_target(path: Path) -> None:
         raise InputError(f"{path} is a folder: name the file that the report goes to.")
     if not parent.is_dir():
         raise InputError(f"{path}: there is no folder {parent}. Make it, or name another file.")
-    if not os.access(parent, os.W_OK):
+    if _stays(path):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"{path}: you may not write to it. Name another file.")
+    elif not os.access(parent, os.W_OK):
         raise InputError(f"{path}: you may not write into {parent}. Name another file.")

@@ -16,6 +16,7 @@ from adaptive_scheduler.core.tasks.place import NodeInventory
 from adaptive_scheduler.core.wire.messages import Goodbye, Hello, Owner, Refused, Reply, Welcome
 from adaptive_scheduler.core.wire.tasks import Trade, Work
 from adaptive_scheduler.errors import FileError, ManagerUnreachableError, RequestRefusedError
+from adaptive_scheduler.io.system.complaints import Complaint
 from adaptive_scheduler.io.transport import offline_goodbyes
 from adaptive_scheduler.io.transport.connection import Connection
 
@@ -106,7 +107,7 @@ class HeadLink:
     def _carry(self, connection: Connection) -> None:
         poll = selectors.DefaultSelector()
         poll.register(self._posted, selectors.EVENT_READ)
-        is_greeted = False
+        complaint, is_greeted = Complaint(self._to[0], self._to[1].job), False
         while True:
             poll.select()
             while (trade := self._take_next()) is not None:
@@ -115,11 +116,13 @@ class HeadLink:
                         self._greet(connection)
                         is_greeted = True
                     reply = self._ask(connection, trade)
-                except (ManagerUnreachableError, FileError):
+                except (ManagerUnreachableError, FileError) as error:
                     self._note_away()
+                    complaint.make(str(error), self.away_for())
                     continue
                 if reply is not None:
                     self._away_since = None
+                    complaint.withdraw()
                 if isinstance(trade, Goodbye):
                     return
                 is_greeted = self._take_reply(trade, reply)

@@ -11,6 +11,7 @@ import msgspec
 
 from adaptive_scheduler.client.tasks.head.allocation import GPU_VARIABLES, OF_NODE
 from adaptive_scheduler.core.paths import JOB_VARIABLE, NODE_VARIABLE, RunFolder
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.errors import FileError, PermissionsError
 from adaptive_scheduler.io.disk import files
 
@@ -94,5 +95,5 @@ def read_invitation(path: Path) -> Invitation:
     """Read it. FileError if it is gone, open to others, or of another version."""
     try:
         return msgspec.msgpack.decode(files.read_private(path), type=Invitation)
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise FileError(path, f"is no invitation of this version: {error}") from error

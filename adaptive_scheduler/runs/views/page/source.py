@@ -17,6 +17,7 @@ from adaptive_scheduler.core.config import RunConfig
 from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import TASK, Item, Phase
+from adaptive_scheduler.core.texts import NOT_DECODED
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.errors import DatabaseError, InputError
 from adaptive_scheduler.io.disk.lock import holder
@@ -167,7 +168,7 @@ class TableReader:
             return None
         try:
             found = sorted(row_codec.decode_items(texts.values()), key=attrgetter("id"))
-        except ValueError:
+        except NOT_DECODED:
             self._tail.lose()
             return None
         n = len(self.items)

@@ -28,7 +28,9 @@ MIXED = {
     "kind": ["x", None, True, 1],
 }
 GOLDEN = {"method": "skopt:RF", "acq_func": "LCB", "seed": 42, "initial": 4}
-METHODS = ["random", "skopt:RF", "optuna:tpe", "optuna:random"]
+#: Forests take seconds; `make quick` has those of the tests that are about them.
+FOREST = pytest.param("skopt:RF", marks=pytest.mark.slow)
+METHODS = ["random", FOREST, "optuna:tpe", "optuna:random"]
 
 
 #: A model that looks at few points, and early.
@@ -221,7 +223,7 @@ def test_the_same_seed_asks_for_the_same_points(method):
     assert one == other != another
 
 
-@pytest.mark.parametrize("method", ["random", "skopt:RF", "optuna:tpe"])
+@pytest.mark.parametrize("method", ["random", FOREST, "optuna:tpe"])
 def test_to_ask_without_telling_pending_changes_nothing(method):
     learner, other = (made(mixed, MIXED, method) for _ in range(2))
     search(learner, 6, 1), search(other, 6, 1)
@@ -232,7 +234,7 @@ def test_to_ask_without_telling_pending_changes_nothing(method):
     assert other.ask(3)[0] == sorted(learner.pending_points)
 
 
-@pytest.mark.parametrize("method", ["random", "skopt:RF", "optuna:tpe"])
+@pytest.mark.parametrize("method", ["random", FOREST, "optuna:tpe"])
 def test_points_in_flight_are_asked_for_again_with_their_numbers(method):
     learner = made(mixed, MIXED, method)
     asked = learner.ask(5)[0]
@@ -242,7 +244,7 @@ def test_points_in_flight_are_asked_for_again_with_their_numbers(method):
     assert learner.ask(1)[0][0][0] == 5
 
 
-@pytest.mark.parametrize("method", ["random", "skopt:RF", "optuna:tpe"])
+@pytest.mark.parametrize("method", ["random", FOREST, "optuna:tpe"])
 def test_a_pickled_learner_goes_on_as_the_first(method):
     learner = made(mixed, MIXED, method)
     search(learner, 6, 2)
@@ -277,7 +279,7 @@ def test_values_that_are_no_numbers_do_not_reach_the_optimiser(method):
         learner.tell(learner.ask(1)[0][0], {"loss": 1.0})
 
 
-@pytest.mark.parametrize("method", ["random", "skopt:RF", "optuna:tpe"])
+@pytest.mark.parametrize("method", ["random", FOREST, "optuna:tpe"])
 def test_a_point_that_is_given_up_is_not_asked_for_again(method):
     learner = made(mixed, MIXED, method)
     first, second = learner.ask(2)[0]
@@ -289,7 +291,7 @@ def test_a_point_that_is_given_up_is_not_asked_for_again(method):
     assert learner.ask(1)[0][0][0] == 2
 
 
-@pytest.mark.parametrize("method", ["random", "skopt:RF", "optuna:tpe"])
+@pytest.mark.parametrize("method", ["random", FOREST, "optuna:tpe"])
 def test_adaptives_own_runner_runs_it(method):
     learner = made(bowl, SPACE, method)
     adaptive.runner.simple(learner, npoints_goal=7)

@@ -28,6 +28,7 @@ from adaptive_scheduler.runs.views.drawing.drawings import Drawings
 from adaptive_scheduler.runs.views.page import source
 from adaptive_scheduler.runs.views.page.session import LocalViews, ViewSession
 from adaptive_scheduler.runs.views.widget import Watcher
+from adaptive_scheduler.runs.web import app
 
 PATIENCE = 120.0
 
@@ -358,3 +359,16 @@ def test_files_stay_open_while_an_answer_is_waited_for(
     assert were_closed
     assert not any(were_closed)
     assert made._process.stdout.closed
+
+
+def test_what_is_open_in_many_windows_is_drawn_once(
+    processes: Drawings, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server has that many pages."""
+    made: list[int] = []
+    plot = {"kind": "text", "text": "drawn"}
+    monkeypatch.setattr(processes, "_draw", lambda view: made.append(view.id) or plot)
+    for _ in range(3):
+        for item in range(app.MOST_VIEWS):
+            assert drawn(processes, done(folder, item)) == plot
+    assert sorted(made) == list(range(app.MOST_VIEWS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shlex
@@ -17,10 +18,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from adaptive_scheduler.errors import FarHostError
 from adaptive_scheduler.io.ssh.commands import MARK
 from adaptive_scheduler.io.ssh.far_link import FarLink, value_of
 from adaptive_scheduler.io.ssh.far_place import FarPlace
-from adaptive_scheduler.io.ssh.far_session import FarSession, LostConnectionError
+from adaptive_scheduler.io.ssh.far_session import (
+    FarAnswer,
+    FarRequest,
+    FarSession,
+    LostConnectionError,
+    pack,
+)
+from adaptive_scheduler.runs.sites import far_end
 
 PATIENCE = 120.0
 PLACE = FarPlace("ssh://far/run", "far", None, "/run")
@@ -158,3 +167,34 @@ def test_all_hear_of_the_end_although_something_keeps_the_output_open(
                 made.ask("exists", [])
         finally:
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def exits() -> None:
+    raise SystemExit(3)
+
+
+def names_no_text() -> None:
+    raise OSError(errno.ENOENT, "No such file", os.fsdecode(bytes([255])))
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "said"),
+    [
+        (exits, FarHostError, "SystemExit there: 3"),
+        (names_no_text, OSError, r"\\udcff"),
+        (lambda: "\udcff", FarHostError, "UnicodeEncodeError there"),
+        (lambda: 2**70, FarHostError, "OverflowError there"),
+        (object, FarHostError, "TypeError there"),
+    ],
+)
+def test_each_request_is_answered(
+    does: Callable[[], object], error: type[Exception], said: str
+) -> None:
+    """The thread of one ended without an answer: who asked waited for ever."""
+    end = far_end.FarEnd()
+    end.answers["exists"] = does
+    packed = pack(far_end.answer_to(end, FarRequest(7, "exists", [])))
+    answer = msgspec.msgpack.decode(packed[4:], type=FarAnswer)
+    assert answer.number == 7
+    with pytest.raises(error, match=said):
+        value_of(answer)

@@ -27,3 +27,12 @@ def test_each_job_that_began_has_its_wait_after_the_end_of_the_run(tmp_path: Pat
     assert seconds_in_queue(run.folder) == [30.0, 3.0]
     run.start("3", 100.0)
     assert seconds_in_queue(run.folder) == [30.0, 3.0, 80.0]
+
+
+def test_what_was_started_by_hand_waited_in_no_queue(tmp_path: Path) -> None:
+    """As `adaptive-scheduler pool join` does; each would count as a job that waited for 0 s."""
+    run = PastRun(tmp_path / "a $run", ["x=0"])
+    run.submit(["1", "here:node:7"], 10.0)
+    run.start("here:node:7", 10.0)
+    run.start("1", 40.0)
+    assert seconds_in_queue(run.folder) == [30.0]

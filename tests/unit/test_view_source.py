@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -253,3 +255,29 @@ def test_a_task_that_is_open_is_read_again_only_if_something_was_written(folder:
     read(2, Phase.QUEUED)
     assert reads == [1, 2, 1, 1, 2]
     manager.store.close()
+
+
+def test_details_are_kept_and_forgotten_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the open items is read by a thread of its own, and a button forgets all."""
+    monkeypatch.setattr("adaptive_scheduler.runs.views.page.source.written", lambda _: ())
+    kept = KeptDetails(RunFolder("run"), 0.0)
+    found = Detail(0, "task 0", "done", [])
+
+    def read(first: int) -> set[int]:
+        items = range(first, first + 20_000)
+        return {id(kept.detail(item, Phase.DONE, lambda: found)) for item in items}
+
+    def forget() -> None:
+        while not all(one.done() for one in reading):
+            kept.forget()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(5) as threads:
+            reading = [threads.submit(read, n * 10**6) for n in range(4)]
+            threads.submit(forget).result()
+            assert [one.result() for one in reading] == [{id(found)}] * 4
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(kept._kept) <= KeptDetails.MOST + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -203,15 +204,23 @@ def value_of(answer: FarAnswer) -> msgspec.Raw:
     return answer.value
 
 
-def failure_of(error: Exception) -> FarFailure:
+def failure_of(error: BaseException) -> FarFailure:
     """Return an error of this package, or of the system, as it travels."""
     if isinstance(error, errors.AdaptiveSchedulerError):
         made = error.__reduce__()
         values = made[1] if isinstance(made, tuple) else (str(error),)
-        return FarFailure(type(error).__name__, [str(one) for one in values])
+        return FarFailure(type(error).__name__, [_text(one) for one in values])
     if isinstance(error, OSError):
-        return FarFailure("OSError", [error.errno, error.strerror, error.filename])
-    return FarFailure("FarHostError", [f"{type(error).__name__} there: {error}"])
+        known = error.errno, error.strerror, error.filename
+        values = [one if one is None or isinstance(one, int) else _text(one) for one in known]
+        return FarFailure("OSError", values)
+    return FarFailure("FarHostError", [f"{type(error).__name__} there: {_text(error)}"])
+
+
+def _text(one: object) -> str:
+    """What can be sent: names of files may have letters that are none."""
+    text = os.fsdecode(one) if isinstance(one, bytes) else str(one)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _error_of(failure: FarFailure) -> Exception:

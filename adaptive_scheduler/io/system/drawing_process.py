@@ -54,9 +54,8 @@ class DrawingProcess:
     def __init__(self, folder: RunFolder, timeout: float) -> None:
         self._timeout = timeout
         self._is_ready = False
-        self._asked = (
-            threading.Lock()
-        )  # its files stay open meanwhile: numbers of closed ones are used again
+        # while it is asked its files stay open: the numbers of closed ones are used again
+        self._asked = threading.Lock()
         path = json.dumps([one for one in sys.path if isinstance(one, str)])
         # -P: not what lies in the folder of who looks, as a json.py
         words = [sys.executable, "-P", "-c", _CODE, path]
@@ -92,20 +91,18 @@ class DrawingProcess:
         """
         process = self._process
         assert process.stdin is not None
+        request = msgspec.json.encode({"item": item, "fname": fname}) + b"\n"
         with self._asked:
             if not self._is_ready:
                 self._wait_for_start()
             try:
-                process.stdin.write(msgspec.json.encode({"item": item, "fname": fname}) + b"\n")
+                process.stdin.write(request)
                 process.stdin.flush()
                 plot: dict[str, Any] | None = msgspec.json.decode(self._answer(self._timeout))
             except TimeoutError:
                 raise
-            except (
-                OSError,
-                ValueError,
-                msgspec.DecodeError,
-            ) as error:  # a ValueError: it was closed
+            # a ValueError: its files were closed
+            except (OSError, ValueError, msgspec.DecodeError) as error:
                 raise ProcessEndedError(self._how_it_ended()) from error
         return plot
 

@@ -27,7 +27,7 @@ from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.core.paths import PACKAGE, RunFolder
 from adaptive_scheduler.core.wire.messages import VERSION
 from adaptive_scheduler.core.wire.snapshot import Snapshot
-from adaptive_scheduler.errors import ManagerUnreachableError
+from adaptive_scheduler.errors import USER_RAISES, ManagerUnreachableError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.pickling import by_value
 from adaptive_scheduler.io.ssh.far_link import failure_of
@@ -268,10 +268,10 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
 def answer_to(end: FarEnd, request: FarRequest) -> FarAnswer:
     """Return what comes of a request: a value, or an error that the driver is to have."""
     try:
-        value = end.answers[request.what](*request.values)
-    except Exception as error:  # noqa: BLE001  the top of this process: its driver is told
+        value = msgspec.Raw(_encode(end.answers[request.what](*request.values)))
+    except USER_RAISES as error:  # the top of a thread: its driver is told, and would wait for ever
         return FarAnswer(request.number, msgspec.Raw(_encode(None)), failure_of(error))
-    return FarAnswer(request.number, msgspec.Raw(_encode(value)))
+    return FarAnswer(request.number, value)
 
 
 def main(_: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.io.ssh.far_session import LostConnectionError, NoConnectionError
 from adaptive_scheduler.runs.views.page.session import Message, ViewSession
 from adaptive_scheduler.runs.views.page.source import RunSource
@@ -91,7 +92,9 @@ class RemoteView:
                 else "The connection to the host of the run was lost just then: nobody knows whether it was "
                 "done. Look at the run when it is there again."
             )
-            return [{"type": "error", "request": message.get("request", 0), "text": text}]
+            return _failed(message, text)
+        except (AdaptiveSchedulerError, OSError) as error:
+            return _failed(message, str(error))
 
     def tick(self) -> list[Message]:
         """Ask there what is new."""
@@ -99,6 +102,8 @@ class RemoteView:
             return self._ask(None)
         except LostConnectionError as error:
             return self._old(str(error))
+        except (AdaptiveSchedulerError, OSError) as error:
+            return _failed({}, str(error))
 
     def say_all_again(self) -> None:
         """Begin anew: a message may have been lost."""
@@ -125,6 +130,10 @@ class RemoteView:
         if self._summary is None:
             return [{"type": "error", "request": 0, "text": self._trouble}]
         return [{**self._summary, "is_old": True, "age_text": self._trouble}]
+
+
+def _failed(message: Mapping[str, Any], text: str) -> list[Message]:
+    return [{"type": "error", "request": message.get("request", 0), "text": text}]
 
 
 class FarViews:

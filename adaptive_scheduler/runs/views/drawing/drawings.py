@@ -25,8 +25,9 @@ from adaptive_scheduler.runs.views.page.plots import Plot, as_text
 
 #: Seconds that a drawing may take, and that who asks for a new one waits for it.
 TIMEOUT, PATIENCE = 30.0, 0.3
-#: Processes at once, and plots that are kept: as many learners may be open in several windows.
-PROCESSES, MOST = 2, 16
+#: Processes at once, and plots that are kept: as many learners may be open in several windows. What is
+#: not kept while it is open is drawn again and again.
+PROCESSES, MOST = 2, 100
 #: Seconds between two drawings of one learner, at least and at most; and their part of a core.
 INTERVAL, LONGEST, SHARE = 3.0, 600.0, 0.05
 

@@ -181,8 +181,16 @@ class TableReader:
         return found
 
 
+def _leave(most: int, kept: dict[int, Any]) -> None:
+    """Forget the oldest but so many, while other threads keep and forget some, too."""
+    for one in list(kept)[: max(0, len(kept) - most)]:
+        kept.pop(one, None)
+
+
 class KeptDetails:
     """What was read of tasks that are open: to read one of 100,000 takes a second, each time.
+
+    Any thread may ask.
 
     Parameters
     ----------
@@ -208,8 +216,7 @@ class KeptDetails:
         begun, files = time.monotonic(), (written(self._folder), phase)
         kept = self._kept.get(item)
         if kept is None:
-            while len(self._kept) >= self.MOST:
-                self._kept.pop(next(iter(self._kept)), None)
+            _leave(self.MOST - 1, self._kept)
             pace = Pace(self._interval, share=0.02, longest=60.0)
         else:
             before, pace, found = kept
@@ -276,8 +283,7 @@ class OpenItems:
             facts = [("state", row.phase.value), ("", "Its files are being read …")]
             return Detail(row.id, f"{snapshot.kind} {row.id}", row.phase.value, facts)
         self._known[row.id] = found
-        if len(self._known) > KeptDetails.MOST:
-            self._known.pop(next(iter(self._known)), None)
+        _leave(KeptDetails.MOST, self._known)
         if snapshot.kind == TASK:
             return found
         return msgspec.structs.replace(found, plot=self._drawings.plot(view, anew=anew))

@@ -119,5 +119,5 @@ def test_a_run_whose_folder_is_gone_is_told_as_any_other_fault(tmp_path: Path) -
     gone = RunFolder(tmp_path / "gone")
     with pytest.raises(RunError):
         change_config(gone, lambda config: config)
-    with pytest.raises(FileError, match=r"run\.json.*No such file"):
+    with pytest.raises(FileError, match=r"gone/.*: No such file"):
         write_config(gone, RunConfig("run", [Resources()], ["study"], "/logs"))

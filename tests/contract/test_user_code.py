@@ -51,7 +51,11 @@ def signals_as_python_knows_them():
         signal.signal(number, signal.getsignal(number))
 
 
-@pytest.fixture(params=list(MAKERS))
+#: Each worker that is spawned starts Python and imports adaptive; `make quick` has those of the fork server.
+SPAWNED = pytest.param("spawn", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[SPAWNED if name == "spawn" else name for name in MAKERS])
 def opened(request, pools):
     if request.param not in pools:
         executor = MAKERS[request.param]()

@@ -52,7 +52,10 @@ def test_goal_is_reached_and_the_next_driver_computes_nothing_twice(
         assert asked <= learner.npoints
         # all candidates are submitted at once: what has ended before the others are withdrawn counts
         assert learner.npoints <= asked + (0 if each else 3) or is_ranking(learner)
-    assert len(lines()) == count(learner) == outcome.new_points
+    assert count(learner) == outcome.new_points
+    # an integral may be done while both slots are at points that it needs no more: these are withdrawn
+    withdrawn = len(lines()) - count(learner)
+    assert 0 <= withdrawn <= (2 if name == "IntegratorLearner" else 0)
     assert max(Counter(row["key"] for row in executor.tasks()).values()) == 1
 
     # as after the death of a driver that had no data file: its tasks are all that is known
@@ -61,7 +64,7 @@ def test_goal_is_reached_and_the_next_driver_computes_nothing_twice(
         outcome = Runner(again, attached, goal, name=name).start().wait(PATIENCE)
     assert outcome.reason == "goal"
     assert len(lines()) == before or name == "IntegratorLearner"  # see test_learners.py
-    assert set(lines()[before:]).isdisjoint(lines()[:before])
+    assert len(set(lines()[before:]).intersection(lines()[:before])) <= withdrawn
     if name != "IntegratorLearner":
         assert held(again) == held(learner)
 

@@ -194,12 +194,8 @@ class JournalTail:
             is_whole = bool(self._number) and all(
                 self._read(number, found) for number in self._following()
             )
-        except (
-            OSError,
-            ValueError,
-            msgspec.MsgspecError,
-            DatabaseError,
-        ):  # deleted meanwhile; a line that is none
+        # deleted meanwhile; a line that is none
+        except (OSError, ValueError, msgspec.MsgspecError, DatabaseError):
             is_whole = False
         if not is_whole:
             self.lose()

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import itertools
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ MAX_NAME = 255
 operations = Operations()
 
 _serial = itertools.count()
+#: Of which `temporary_name` makes one.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\..+\.tmp")
 
 
 @contextmanager
@@ -98,6 +101,12 @@ def temporary_name(path: Name, tag: str | None = None) -> Path:
     """The name of a temporary file beside `path`, to be renamed to it."""
     tag = tag or f"{os.getpid()}-{next(_serial)}"
     return Path(path).parent / f".{short_hash(path)}.{tag}.tmp"
+
+
+def finished_files(folder: Name) -> list[Path]:
+    """The files of a folder, in no order, without those that are being written. Raises OSError."""
+    names = operations.names(folder)
+    return [Path(folder, name) for name in names if not _TEMPORARY.fullmatch(name)]
 
 
 def write_atomically(

@@ -64,7 +64,7 @@ class Complaint:
 
 
 def _in_order(folder: RunFolder) -> list[Path]:
-    return sorted(folder.complaints.iterdir(), key=lambda path: natural(path.name))
+    return sorted(files.finished_files(folder.complaints), key=lambda path: natural(path.name))
 
 
 def _never(_job: str, _written: float) -> bool:

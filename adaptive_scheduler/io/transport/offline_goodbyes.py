@@ -59,14 +59,14 @@ def read_goodbyes(folder: RunFolder) -> list[tuple[Path, OfflineGoodbye]]:
     """All stored goodbyes, each with its file; other files are skipped."""
     if not folder.offline_goodbyes.is_dir():
         return []
-    found = ((path, _read(path)) for path in sorted(folder.offline_goodbyes.iterdir()))
+    found = ((path, _read(path)) for path in sorted(files.finished_files(folder.offline_goodbyes)))
     return [(path, goodbye) for path, goodbye in found if goodbye is not None]
 
 
 def _read(path: Path) -> OfflineGoodbye | None:
     try:
         return msgspec.json.decode(files.read_private(path), type=OfflineGoodbye)
-    except (FileError, *NOT_DECODED):  # a temporary name, or removed meanwhile
+    except (FileError, *NOT_DECODED):  # another's, or removed meanwhile
         return None
 
 

@@ -251,10 +251,29 @@ def test_writing_goes_on_during_a_checkpoint(folder: RunFolder) -> None:
     assert not store.remarks
 
 
-def test_a_killed_checkpoint_loses_nothing_and_is_repeated(folder: RunFolder) -> None:
+#: A checkpoint that comes to the file, and does not write it.
+ENDLESS_CHECKPOINT = """
+import os, sys, time
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io.storage import checkpoint, tinydb_file
+tinydb_file.AtomicStorage.write = lambda *_: time.sleep(1000)
+checkpoint.write_checkpoint(RunFolder(sys.argv[1]), int(sys.argv[2]), os.getppid(), False)
+"""
+
+
+def endless_checkpoint(folder: RunFolder, last: int, _: bool) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", ENDLESS_CHECKPOINT, str(folder.database), str(last)]
+    return subprocess.Popen(argv)
+
+
+def test_a_killed_checkpoint_loses_nothing_and_is_repeated(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Database(folder)
     put(store, 0, 1)
-    store.begin_checkpoint()
+    with monkeypatch.context() as patch:  # a real one may have ended before it is killed
+        patch.setattr(Database, "start_checkpoint", staticmethod(endless_checkpoint))
+        store.begin_checkpoint()
     assert store._checkpoint is not None
     store._checkpoint.send_signal(signal.SIGKILL)
     store._checkpoint.wait()

@@ -33,6 +33,7 @@ _CALM = 1.0
 _ADOPTED = 0.1  # children of an earlier server do not wake it
 _SWEEP_FIRST, _SWEEP_LAST = 0.01, 0.25  # while killed processes end; doubled each time
 _TROUBLE = 1.0  # after an error, such as a full disk or a locked database
+_LAST_SWEEP = 10.0  # for processes to end whose folder is gone
 _FORGET_EVERY = 600.0
 
 
@@ -237,12 +238,14 @@ class BatchServer:
     def _end_with_folder(self) -> None:
         """End all jobs: without the folder nothing could find or end them later."""
         log("gone", f"{self.folder.path} was removed; ending its jobs")
-        deadline = time.monotonic() + _TROUBLE
-        while time.monotonic() < deadline:
-            ours = [p.pid for p in processes.find_processes(self.folder) if p.job_id is not None]
-            if not ours:
-                return
+        deadline = time.monotonic() + _LAST_SWEEP
+        while ours := [
+            p.pid for p in processes.find_processes(self.folder) if p.job_id is not None
+        ]:
             processes.send(ours, signal.SIGKILL)
+            # looked at last: this process itself may stand still for long
+            if time.monotonic() > deadline:
+                return
             time.sleep(_SWEEP_FIRST)
 
 

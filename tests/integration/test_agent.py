@@ -795,6 +795,31 @@ def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: Ag
     assert set(node.times_ended.values()) == {1}
 
 
+def test_a_worker_that_is_held_up_evaluates_no_call_twice(node: AgentNode) -> None:
+    """What it had evaluated, but not sent yet, was taken back as well, and evaluated again."""
+    noted = node.folder / "noted"
+
+    def notes(path: str, stands_still: bool = False) -> None:
+        with open(path, "a") as file:  # noqa: PTH123  it travels by value
+            file.write("x")
+        if stands_still:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    short = [node.call(notes, str(noted)) for _ in range(80)]  # then more are given at once
+    node.end_of(short[-1])
+    before = [node.call(notes, str(noted)) for _ in range(5)]
+    held_up = node.call(notes, str(noted), True)
+    behind = node.call(notes, str(noted))
+    pid = node.await_begin(held_up).pid
+    node.stop(behind, EndKind.BACK)
+    node.end_of(behind)  # the agent has taken back what has not begun
+    os.kill(pid, signal.SIGCONT)
+    assert [node.value_of(token) for token in [*before, held_up]] == [None] * 6
+    n_values = sum(ended.kind is EndKind.VALUE for ended in node.ended.values())
+    assert len(noted.read_text()) == n_values
+    assert set(node.times_ended.values()) == {1}
+
+
 def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -619,6 +619,16 @@ def test_a_command_that_prints_nothing_leaves_no_log(node: AgentNode) -> None:
     assert [node.log_of(token) for token in (printed, *after[1:])] == ["1\n", "2\n", ""]
 
 
+def test_a_command_that_prints_nothing_leaves_no_log_though_it_takes_long(node: AgentNode) -> None:
+    """It left an empty one, if it took more than a moment: as any command does on a loaded machine."""
+    go = node.folder / "go"
+    token = node.command(f"until [ -e '{go}' ]; do sleep 0.02; done")
+    node.wait(node.log(token).exists)
+    go.touch()
+    assert node.end_of(token).kind is EndKind.VALUE
+    assert not node.log(token).exists()
+
+
 def test_the_log_of_a_command_is_there_while_it_runs(node: AgentNode) -> None:
     token = node.command("echo begun; sleep 600")
     node.await_begin(token)

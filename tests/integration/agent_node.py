@@ -38,6 +38,7 @@ from adaptive_scheduler.core.wire.tasks import EndKind
 from adaptive_scheduler.executors import worker
 from adaptive_scheduler.io.pickling.by_value import dumps_by_value
 
+ROOT = Path(__file__).resolve().parents[2]
 SLOT = Slot((0,))
 #: In the environment of all that a test starts.
 MARK = "ADAPTIVE_SCHEDULER_TEST"
@@ -51,9 +52,16 @@ class AgentNode:
     folder : Path
     begin : callable
         Called with the pid of the supervisor before it has begun anything.
+    module : str
+        What the supervisor runs.
     """
 
-    def __init__(self, folder: Path, begin: Callable[[int], None] = lambda pid: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        begin: Callable[[int], None] = lambda pid: None,
+        module: str = "adaptive_scheduler.client.tasks.node.supervisor",
+    ) -> None:
         self.folder = folder
         for name in ("functions", "values", "work"):
             (folder / name).mkdir()
@@ -61,11 +69,11 @@ class AgentNode:
         self._server.bind(str(folder / "head"))
         self._server.listen()
         self._server.settimeout(60)
+        environment = {"PYTHONPATH": str(ROOT)} if module.startswith("tests.") else {}
         with (folder / "output").open("w") as output:
             self.supervisor = subprocess.Popen(
-                [sys.executable, "-m", "adaptive_scheduler.client.tasks.node.supervisor",
-                 str(folder / "head"), str(folder)],
-                env={**os.environ, MARK: str(folder), RUN_VARIABLE: str(folder)}, stdout=output,
+                [sys.executable, "-m", module, str(folder / "head"), str(folder)], stdout=output,
+                env={**os.environ, MARK: str(folder), RUN_VARIABLE: str(folder), **environment},
             )  # fmt: skip
         begin(self.supervisor.pid)
         self.token = 0

@@ -16,10 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
-from adaptive_scheduler.client.tasks.messages import Call, Do, Quit, Slot, Start, TaskEnd
-from adaptive_scheduler.client.tasks.node import agent, call_worker, worker
+from adaptive_scheduler.client.tasks.frames import Frames
+from adaptive_scheduler.client.tasks.messages import (
+    Call,
+    Do,
+    FromAgent,
+    Quit,
+    Slot,
+    Start,
+    TaskEnd,
+)
+from adaptive_scheduler.client.tasks.node import agent, call_worker, ledger, worker
 from adaptive_scheduler.client.tasks.node.command_log import CommandLog, SpareLog
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep, later
 from adaptive_scheduler.core.wire.tasks import EndKind
@@ -32,6 +43,14 @@ from tests.integration.agent_node import SLOT, AgentNode, is_alive, of_test
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[AgentNode]:
     one = AgentNode(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[AgentNode]:
+    """One whose head has long to say that the job ends."""
+    one = AgentNode(tmp_path, module="tests.integration.patient_agent")
     yield one
     one.close()
 
@@ -178,6 +197,10 @@ def test_what_a_call_forks_and_leaves_is_killed(node: AgentNode) -> None:
                 time.sleep(600)
             os._exit(0)
         os.wait()
+        while not (
+            Path(path).exists() and Path(path).read_text()
+        ):  # killed sooner it would not say it
+            time.sleep(0.01)
 
     node.value_of(node.call(forks, str(file)))
     pid = node.pid_in(file.name)
@@ -247,7 +270,10 @@ def test_a_command_ends_with_its_whole_process_group(node: AgentNode) -> None:
 
 def test_what_a_command_leaves_outside_its_group_is_killed(node: AgentNode) -> None:
     file = node.folder / "pid"
-    token = node.command(f"setsid sh -c 'echo $$ > \"{file}\"; exec sleep 600' & sleep 0.2")
+    token = node.command(
+        f"setsid sh -c 'echo $$ > \"{file}\"; exec sleep 600' & "
+        f"until [ -s '{file}' ]; do sleep 0.02; done"
+    )
     assert node.end_of(token).kind is EndKind.VALUE
     pid = node.pid_in(file.name)
     node.wait(lambda: not is_alive(pid))
@@ -348,26 +374,64 @@ def test_at_the_end_of_the_job_what_runs_is_cut(node: AgentNode) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_the_batch_system_kills_is_cut_and_not_failed(
-    node: AgentNode, number: signal.Signals
+    patient: AgentNode, number: signal.Signals
 ) -> None:
     """Its signal reaches all processes of the job, and the tasks before the head has said anything."""
-    call = node.call(time.sleep, 600)
-    command = node.command("sleep 600", slot=Slot((1,)))
-    for token in (call, command):
-        os.killpg(node.await_begin(token).pid, number)
-    time.sleep(0.1)
-    node.frames.send(Quit(grace=1))
-    assert [node.end_of(token).kind for token in (call, command)] == [EndKind.CUT] * 2
+    call = patient.call(time.sleep, 600)
+    command = patient.command("sleep 600", slot=Slot((1,)))
+    pids = [patient.await_begin(token).pid for token in (call, command)]
+    for pid in pids:
+        os.killpg(pid, number)
+    patient.wait(
+        lambda: not any(map(psutil.pid_exists, pids))
+    )  # the agent has seen that they ended
+    assert not patient.ended
+    patient.frames.send(Quit(grace=1))
+    assert [patient.end_of(token).kind for token in (call, command)] == [EndKind.CUT] * 2
 
 
-def test_a_shell_whose_program_was_killed_by_the_batch_system_is_cut_too(node: AgentNode) -> None:
-    file = node.folder / "pid"
-    token = node.command(f"sh -c 'echo $$ > \"{file}\"; exec sleep 600'; exit $?")
-    os.kill(node.pid_in("pid"), signal.SIGTERM)
-    with pytest.raises(AssertionError):
-        node.end_of(token, 0.3)
-    node.frames.send(Quit(grace=1))
-    assert node.end_of(token).kind is EndKind.CUT
+def test_a_shell_whose_program_was_killed_by_the_batch_system_is_cut_too(
+    patient: AgentNode,
+) -> None:
+    file = patient.folder / "pid"
+    token = patient.command(f"sh -c 'echo $$ > \"{file}\"; exec sleep 600'; exit $?")
+    shell = patient.await_begin(token).pid
+    os.kill(patient.pid_in("pid"), signal.SIGTERM)
+    patient.wait(lambda: not psutil.pid_exists(shell))  # the agent has seen that it ended
+    assert not patient.ended
+    patient.frames.send(Quit(grace=1))
+    assert patient.end_of(token).kind is EndKind.CUT
+
+
+def test_a_death_is_judged_only_by_an_agent_that_has_heard_its_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was held up saw that two seconds had passed, and not that the head had said meanwhile that all end."""
+    monkeypatch.setattr(ledger, "JUDGED_AFTER", 0.0)
+    monkeypatch.setattr(agent, "end_all", lambda: None)
+    ours, its = socket.socketpair()
+    parent, end = os.pipe()
+    dies, death = os.pipe()
+    made = agent.Agent(its, parent, tmp_path, dict(os.environ))
+    head = Frames(ours, msgspec.msgpack.Decoder(FromAgent))
+
+    def is_killed() -> None:
+        made._unwatch(dies)
+        ended = TaskEnd(1, EndKind.SIGNAL, signal.SIGKILL)
+        made._ledger.judge(ended, signal.SIGKILL, time.monotonic())
+        head.send(Quit(grace=1))
+        head.flush()
+
+    made._ledger.add(Start(1, CommandSpec([CommandStep("", text="true")], "/", ""), SLOT))
+    made._watch(dies, is_killed)
+    os.write(death, b"x")
+    made.run(0)
+    kinds = [message.kind for message in head.receive() if isinstance(message, TaskEnd)]
+    for one in (ours, its):
+        one.close()
+    for fd in (parent, end, dies, death):
+        os.close(fd)
+    assert kinds == [EndKind.CUT]
 
 
 def test_a_program_may_save_although_its_shell_ended_at_once(node: AgentNode) -> None:
@@ -396,7 +460,7 @@ def test_a_daemon_lives_as_long_as_the_call_that_has_started_it(node: AgentNode)
 
     def uses_a_daemon(path: str) -> bool:
         daemon(path)
-        while not Path(path).exists():
+        while not (Path(path).exists() and Path(path).read_text()):
             time.sleep(0.01)
         time.sleep(2.5)  # the agent looks each second
         os.kill(int(Path(path).read_text()), 0)
@@ -619,11 +683,20 @@ def test_a_command_that_prints_nothing_leaves_no_log(node: AgentNode) -> None:
     assert [node.log_of(token) for token in (printed, *after[1:])] == ["1\n", "2\n", ""]
 
 
+def test_a_command_that_prints_nothing_leaves_no_log_though_it_takes_long(node: AgentNode) -> None:
+    """It left an empty one, if it took more than a moment: as any command does on a loaded machine."""
+    go = node.folder / "go"
+    token = node.command(f"until [ -e '{go}' ]; do sleep 0.02; done")
+    node.wait(node.log(token).exists)
+    go.touch()
+    assert node.end_of(token).kind is EndKind.VALUE
+    assert not node.log(token).exists()
+
+
 def test_the_log_of_a_command_is_there_while_it_runs(node: AgentNode) -> None:
     token = node.command("echo begun; sleep 600")
-    node.await_begin(token)
-    node.wait(node.log(token).exists)
-    assert node.log_of(token) == "begun\n"
+    node.wait(lambda: node.log(token).exists() and node.log_of(token) == "begun\n")
+    assert token not in node.ended
     node.stop(token, grace=0)
     node.end_of(token)
     assert node.log_of(token) == "begun\n"
@@ -634,7 +707,8 @@ def test_what_a_daemon_prints_is_in_no_other_log(node: AgentNode) -> None:
     after = [node.command("true") for _ in range(5)]
     for token in [first, *after]:
         node.end_of(token)
-    assert not any(node.log(token).exists() for token in after)
+    # a command that was held up for a moment has a log
+    assert not any(node.log(token).exists() and node.log_of(token) for token in after)
 
 
 def test_a_later_try_goes_on_in_the_log_of_the_first_one(node: AgentNode) -> None:
@@ -795,6 +869,31 @@ def test_a_signal_for_a_call_that_has_just_ended_harms_not_the_next_one(node: Ag
     assert set(node.times_ended.values()) == {1}
 
 
+def test_a_worker_that_is_held_up_evaluates_no_call_twice(node: AgentNode) -> None:
+    """What it had evaluated, but not sent yet, was taken back as well, and evaluated again."""
+    noted = node.folder / "noted"
+
+    def notes(path: str, stands_still: bool = False) -> None:
+        with open(path, "a") as file:  # noqa: PTH123  it travels by value
+            file.write("x")
+        if stands_still:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    short = [node.call(notes, str(noted)) for _ in range(80)]  # then more are given at once
+    node.end_of(short[-1])
+    before = [node.call(notes, str(noted)) for _ in range(5)]
+    held_up = node.call(notes, str(noted), True)
+    behind = node.call(notes, str(noted))
+    pid = node.await_begin(held_up).pid
+    node.stop(behind, EndKind.BACK)
+    node.end_of(behind)  # the agent has taken back what has not begun
+    os.kill(pid, signal.SIGCONT)
+    assert [node.value_of(token) for token in [*before, held_up]] == [None] * 6
+    n_values = sum(ended.kind is EndKind.VALUE for ended in node.ended.values())
+    assert len(noted.read_text()) == n_values
+    assert set(node.times_ended.values()) == {1}
+
+
 def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -809,7 +908,7 @@ def test_a_worker_that_answers_all_just_as_it_is_to_give_some_back_is_given_more
 
     def answers() -> list[int]:
         """Tokens of the results that come next; they are not taken in yet."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not (
             found := [result[0] for done in one.frames.receive() for result in done.results]
         ):

@@ -113,12 +113,13 @@ class Agent:
         """Serve until the head or the supervisor ends, or says so; `life` is told to the head."""
         self._head.send(Ready(self._node.host, os.getpid(), life))
         while self._ledger.quit is None or self._ledger.slots:
+            before = time.monotonic()
             for key, _ in self._selector.select(self._flush()):
                 key.data()
             now = time.monotonic()
             if now >= self._next_tick:
                 self._next_tick = now + TICK
-                self._look(now)
+                self._look(now, before)
         for queue in self._slots.values():
             queue.close()
         end_all()
@@ -139,10 +140,13 @@ class Agent:
             self._end_tasks(Quit(grace=LONELY_GRACE))
         return TICK if self._ledger.slots else ORPHANS
 
-    def _look(self, now: float) -> None:
-        """Notice what only the clock tells."""
+    def _look(self, now: float, heard: float) -> None:
+        """Notice what only the clock tells; the head has been heard up to `heard`.
+
+        A process that was held up may see that time has passed before it sees what has come meanwhile.
+        """
         unbind()
-        self._ledger.report_judged(now)
+        self._ledger.report_judged(heard)
         for queue in self._slots.values():
             queue.look(now)
         self._end_foreign()

@@ -106,11 +106,11 @@ class Worker:
         Called again and again while it runs. The worker begins nothing more of what it has been given
         once it sees the number in the page. It may just be about to begin the next one; so this is
         believed at the next call, when it has long seen the number, and the same one runs still.
+        The values of those before it may be on their way yet: a process that is held up sends nothing.
         """
         if self._recalled and self._long == token:
-            back = [start for one, start in self.given.items() if one != token]
-            self.given = {token: self.given[token]}
-            return back
+            tokens = list(self.given)  # in their order: what is before this one has been evaluated
+            return [self.given.pop(one) for one in tokens[tokens.index(token) + 1 :]]
         self._long = token
         if len(self.given) > 1:
             self._recalled = self._last

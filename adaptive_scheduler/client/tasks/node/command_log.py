@@ -116,13 +116,13 @@ class CommandLog:
         ----------
         is_kept : bool
         is_shown : bool
-            It is there also if it is empty.
+            It is there also if it is empty; else not, though it was while the command ran.
         is_alone : bool
             Whether nothing that the command has started can write to it any more.
         """
         if self.fd < 0:
             return
-        is_empty = not self._is_named and not os.fstat(self.fd).st_size
+        is_empty = not os.fstat(self.fd).st_size
         if is_kept and (is_shown or not is_empty):
             self.show()
         elif self._is_named:

@@ -213,7 +213,7 @@ def test_fault_48_a_driver_that_died_has_its_results_again_and_again(tmp_path: P
         root = Path(__file__).parents[2]
         done = subprocess.run(
             [sys.executable, "-c", DRIVER, str(tmp_path / "run"), str(dies_after)],
-            capture_output=True, text=True, timeout=PATIENCE, cwd=root, check=False,
+            capture_output=True, text=True, timeout=250, cwd=root, check=False,
         )  # fmt: skip
         assert done.returncode == (-signal.SIGKILL if dies_after else 0), done.stderr
         return done.stdout.splitlines()

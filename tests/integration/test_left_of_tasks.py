@@ -149,6 +149,7 @@ def threads() -> tuple[str, int]:
     return os.environ["OMP_NUM_THREADS"], len(os.sched_getaffinity(0))
 
 
+@pytest.mark.timeout(1500)
 def test_ten_thousand_tasks_that_all_fail_at_once(tmp_path: Path) -> None:
     with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
         futures = executor.submit_many(fails, range(10_000))

@@ -4,6 +4,7 @@
 # make test-newest   all tests with the newest of everything; make test-oldest: with the oldest that is allowed
 # make quick   for your own loop: lint, unit and contract tests, a short simulation (under two minutes)
 # make test-all   what needs longer than make test, which comes first: 5,000 histories of learners and of tasks, planted bugs, campaigns, wheels, a browser, what was written for adaptive-scheduler 2, CPython's tests of futures (35 minutes)
+# make test-stalls   the tests of make test on a machine that stands still at random, to find races; TESTS=tests/unit some of them
 # make soak    try to break it for MINUTES=30, on two private Slurms
 # make chaos   break a real Slurm and all that runs on it for MINUTES=10 (SEED=7: the same faults again)
 # make simulate   live through SEEDS=1000 histories of whole runs in virtual time (5-900: these; 77-77 TRACE=1: one, shown); of learners, and as many of tasks
@@ -18,7 +19,7 @@ BIN := .venv/bin
 # A virtual environment holds absolute paths: one that was moved is made anew.
 MOVED := $(shell test "$$(cat .venv/made-in 2>/dev/null)" = "$$(pwd -P)" || echo .venv-anew)
 
-.PHONY: help demo quick test test-all test-newest test-oldest lock bench soak chaos docs reliability simulate plants lint clean .venv-anew
+.PHONY: help demo quick test test-all test-stalls test-newest test-oldest lock bench soak chaos docs reliability simulate plants lint clean .venv-anew
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -52,6 +53,11 @@ test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faces
 	$(BIN)/python -m pytest tests/compat
 	$(BIN)/python -m pytest -n 2 --dist load tests/cpython
+
+# What measures speed, or that nothing stands still, may fail here; all else must not.
+TESTS ?=
+test-stalls: .venv/installed-dev
+	$(BIN)/python -m tests.stalls -- $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
 MINUTES ?= 30
 soak: .venv/installed-dev

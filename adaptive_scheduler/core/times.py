@@ -93,6 +93,13 @@ def duration_text(length: float) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
+def rate_text(a_second: float) -> str:
+    """``1,234``, ``42.5``, ``0.31``, ``0.0021``: a slow rate is not 0."""
+    return (
+        f"{a_second:,.0f}" if a_second >= 999.5 else f"{a_second:.3g}" if a_second >= 0.001 else "0"
+    )
+
+
 def parse_text(text: str) -> float | None:
     """Return the seconds that one of the `FORMS` means; None for any other text."""
     text = text.strip()

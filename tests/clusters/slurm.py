@@ -86,7 +86,7 @@ class PrivateSlurm:
         self.nodes = nodes
         self.cores_per_node = cores_per_node
         self.kill_wait = kill_wait
-        self.first_port = ports or _free_ports(nodes + 1 + has_accounts)
+        self.first_port = ports or free_ports(nodes + 1 + has_accounts)
         self.gpus_per_node = gpus_per_node
         self.settings = dict(settings or {})
         self.accounts = (
@@ -310,7 +310,7 @@ class PrivateSlurm:
         return process if remains.is_of(self.folder, process) else None
 
 
-def _free_ports(n: int) -> int:
+def free_ports(n: int) -> int:
     """The first of n neighbouring ports below the range that the kernel hands out."""
     for _ in range(100):
         first = random.randrange(20000, 32000 - n)

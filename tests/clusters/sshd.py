@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.clusters.slurm import DAEMON_PATH
+from tests.clusters.slurm import DAEMON_PATH, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("sshd", "ssh", "ssh-keygen")
@@ -71,10 +71,8 @@ def missing_programs() -> list[str]:
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses at the moment; who connects to somewhere gets none of these from the kernel."""
+    return free_ports(1)
 
 
 def run(*argv: str) -> str:

@@ -57,8 +57,7 @@ def test_a_script_by_hand_is_submitted_listed_and_cancelled(
     assert made.job_names_to_job_ids("job-1", "none") == [jobs["job-1"]]
     assert list(made.queue_df().index) == list(queue)
     assert set(PBS.queue(me_only=False)) == set(queue)
-    until(lambda: Path("said").exists())
-    assert Path("said").read_text() == "here\n"
+    until(lambda: Path("said").exists() and Path("said").read_text() == "here\n")
     assert (tmp_path / f"{jobs['job-0']}.out").read_text() == "prepared\n"
     assert PBS.sanatize_job_id(jobs["job-0"]).isdigit()
     made.cancel(["job-1", "none"])

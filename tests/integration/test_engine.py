@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,14 +52,18 @@ from adaptive_scheduler.io.storage.database import Database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.io.transport import url_registry
 from adaptive_scheduler.io.transport.connection import Connection
-from adaptive_scheduler.manager import persistence
+from adaptive_scheduler.manager import dispatch, persistence
 from adaptive_scheduler.manager.engine import Engine
 
-MANAGER = """
+#: Seconds that a manager stays whose run is over: who has still something to ask may be late.
+LONG = 600.0
+MANAGER = f"""
 import sys
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.manager import dispatch
 from adaptive_scheduler.manager.engine import Engine
 from adaptive_scheduler.io.storage.run_config import read_config
+dispatch.LINGER = {LONG}
 folder = RunFolder(sys.argv[1])
 Engine(folder, read_config(folder)).run()
 """
@@ -105,7 +109,8 @@ class Talker:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[Engine, Talker]]:
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Engine, Talker]]:
+    monkeypatch.setattr(dispatch, "LINGER", LONG)
     folder, config = make_run(tmp_path, 5)
     engine = Engine(folder, config)
     thread = threading.Thread(target=engine.run)
@@ -115,7 +120,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Engine, Talker]]:
     yield engine, talker
     talker.close()
     engine.stop()
-    thread.join(30)
+    thread.join(60)
     assert engine.ended.is_set()
     engine.stop()  # harmless afterwards
 
@@ -123,7 +128,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Engine, Talker]]:
 # ------------------------------------------------------------------------- one manager
 
 
-def test_a_run_to_its_end(running: tuple[Engine, Talker]) -> None:
+def test_a_run_to_its_end(running: tuple[Engine, Talker], monkeypatch: pytest.MonkeyPatch) -> None:
     engine, me = running
     for row in range(5):
         got = me.ask(Claim())
@@ -133,7 +138,8 @@ def test_a_run_to_its_end(running: tuple[Engine, Talker]) -> None:
     assert me.ask(Claim()) == Idle(1.0, over=True)
     assert me.status().phases == {"done": 5}
     assert me.ask(Goodbye("over")) == Ok()
-    assert engine.ended.wait(20)
+    monkeypatch.setattr(dispatch, "LINGER", 1.0)
+    assert engine.ended.wait(60)
     assert not engine.folder.manager.exists()
     assert not engine.folder.lock.exists()
     with tinydb.TinyDB(engine.folder.database) as db:
@@ -219,7 +225,9 @@ def test_a_full_disk_holds_answers_back_and_no_longer(
     with pytest.raises(ManagerUnreachableError):
         me.ask(Claim(), patience=1.5)
     viewer = Talker(engine.folder, "viewer")
-    assert any("No space left" in note for note in viewer.status().notes)
+    end = time.monotonic() + 60
+    while not any("No space left" in note for note in viewer.status().notes):
+        assert time.monotonic() < end, "it does not say why it does not answer"
     viewer.close()
     disk.full = False
     assert isinstance(me.ask(Claim()), Assigned)
@@ -237,7 +245,7 @@ def test_an_edited_database_does_not_change_the_run(
     engine.folder.database.write_text("{}")
     assert me.ask(Finish(got.token)) == Ok()
     assert me.ask(Stop()) == Ok()
-    assert engine.ended.wait(20)
+    assert engine.ended.wait(60)
     with tinydb.TinyDB(engine.folder.database) as db:
         assert [row["phase"] for row in db] == ["done"] + ["queued"] * 4
     assert Path(f"{engine.folder.database}.edited").read_text() == "{}"
@@ -263,7 +271,7 @@ def test_nothing_is_written_into_the_next_run_of_the_folder(
         written = folder.database.read_bytes()
         engine.stop()
         with pytest.raises(RunError, match=says):
-            ended.result(30)
+            ended.result(60)
     assert folder.database.read_bytes() == written
     assert not list(home.glob("*.edited*"))
     assert folder.lock.exists() == is_served
@@ -325,7 +333,7 @@ def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     me = Talker(folder, "me")
     me.ask(Hello("here", 1, 1))
     me.ask(Claim())
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while '"running"' not in folder.database.read_text():
         assert time.monotonic() < end, "the file is not brought up to date"
         time.sleep(0.05)
@@ -338,14 +346,15 @@ def test_folds_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class Worker(threading.Thread):
-    """Claims and finishes until all is over; keeps what was acknowledged."""
+    """Claims and finishes until all is over, as fast as it may; keeps what was acknowledged."""
 
-    def __init__(self, folder: RunFolder, name: str) -> None:
+    def __init__(self, folder: RunFolder, name: str, may_finish: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
         self.talker = Talker(folder, name)
         self.finished: list[tuple[int, int]] = []
         self.stale = 0
         self.fault: BaseException | None = None
+        self._may_finish = may_finish
 
     def run(self) -> None:
         try:
@@ -366,6 +375,8 @@ class Worker(threading.Thread):
                 continue
             assert isinstance(got, Assigned), got
             time.sleep(0.002)
+            while not self._may_finish():
+                time.sleep(0.002)
             if self.talker.ask(Finish(got.token)) == Ok():
                 self.finished.append((got.item, got.token))
             else:
@@ -379,27 +390,32 @@ def start_manager(folder: RunFolder) -> subprocess.Popen[bytes]:
 def test_nothing_acknowledged_is_undone_by_kill_9(tmp_path: Path) -> None:
     folder, _ = make_run(tmp_path, 1500)
     manager = start_manager(folder)
-    workers = [Worker(folder, f"w{n}") for n in range(6)]
+    kills = 0
+
+    def finished() -> int:
+        return sum(len(worker.finished) for worker in workers)
+
+    def may_finish() -> bool:
+        """Some are left for each kill, however late that comes."""
+        return kills == 5 or finished() < 200 * (kills + 1) + 50
+
+    workers = [Worker(folder, f"w{n}", may_finish) for n in range(6)]
     for worker in workers:
         worker.start()
-    kills = 0
-    end = time.monotonic() + 120
+    end = time.monotonic() + 200
     while any(worker.is_alive() for worker in workers) and time.monotonic() < end:
-        before = sum(len(worker.finished) for worker in workers)
-        while (  # let it live until it has done something
-            sum(len(worker.finished) for worker in workers) < before + 200
-            and any(worker.is_alive() for worker in workers)
-            and time.monotonic() < end
-        ):
-            time.sleep(0.01)
-        if kills < 5:
+        time.sleep(0.01)
+        if kills < 5 and finished() >= 200 * (kills + 1):  # it has lived, and done something
             manager.kill()
             manager.wait()
             kills += 1
             manager = start_manager(folder)
     for worker in workers:
-        worker.join(5)
+        worker.join(60)
         assert worker.fault is None
+    last = Talker(folder, "last")
+    assert last.ask(Stop()) == Ok()
+    last.close()
     manager.wait(60)
     assert kills == 5
     acknowledged = [item for worker in workers for item, _ in worker.finished]
@@ -421,11 +437,12 @@ def test_a_script_started_by_hand_that_dies_gives_its_item_back(tmp_path: Path) 
         dead.ask(Hello("here", 1, 1))
         assert isinstance(dead.ask(Claim()), Assigned)
         next_one.ask(Hello("here", 2, 1))
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while isinstance(reply := next_one.ask(Claim()), Idle) and time.monotonic() < end:
             time.sleep(0.1)
         assert isinstance(reply, Assigned)
-        assert engine.state.items.rows[0].crashes == 1
+        # of the next one, too, the manager may by now have heard nothing for so long
+        assert engine.state.items.rows[0].crashes >= 1
     finally:
         engine.stop()
         thread.join(10)

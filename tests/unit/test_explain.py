@@ -271,6 +271,9 @@ def test_it_runs_well_and_is_done() -> None:
     job = cluster.begin(work=60.0)
     (cause,) = [one for one in cluster.why(0) if one.cause == "runs"]
     assert cause.text.startswith(f"it runs in job {job.id}")
+    cluster.manager.state.reports[0] = Report(npoints=12_000, points_per_second=12_345.6)
+    (cause,) = [one for one in cluster.why(0) if one.cause == "runs"]
+    assert "12000 points, 12,346 points/s" in cause.text
     (works,) = cluster.why(job=job.id)
     assert works.cause == "job runs"
     assert "holds learner 0" in works.text

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.errors import ManagerUnreachableError
 from adaptive_scheduler.runs.compat.learners import shared_limit
 from adaptive_scheduler.runs.compat.learners.shared_limit import SharedLimit, SharingRun
 from adaptive_scheduler.runs.compat.learners.shares import Share, fair_parts, next_limits
@@ -149,6 +150,24 @@ def test_a_run_whose_manager_has_died_is_started_again_when_it_is_added_again(
     shared.add(run)
     shared.step()
     assert run.starts == [3, 3]
+
+
+class Silent(Client):
+    """Stands for the client of a manager that has begun, and does not answer in time."""
+
+    def limit_jobs(self, _: int) -> int:
+        raise ManagerUnreachableError("no answer within 10 s")
+
+
+def test_a_run_whose_manager_does_not_answer_after_its_start_keeps_its_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left out as one that could not be started, and its jobs were given to the others, too."""
+    monkeypatch.setattr(shared_limit, "ManagerClient", Silent)
+    run, shared = Known(RunFolder(tmp_path), False, True), SharedLimit(3)
+    shared.add(run)
+    shared.step()
+    assert (run.starts, shared._runs[0].granted, shared._runs[0].is_closed) == ([3], 3, False)
 
 
 class OfAnotherDisk:

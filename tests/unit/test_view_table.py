@@ -8,6 +8,7 @@ import pytest
 
 from adaptive_scheduler.core.rows.row import Item, Phase, TaskItem
 from adaptive_scheduler.core.wire.snapshot import ItemView
+from adaptive_scheduler.runs.views.page import details
 from adaptive_scheduler.runs.views.page.messages import ShowRows
 from adaptive_scheduler.runs.views.page.table import MOST_ROWS, RowTable, table_of, with_changes
 
@@ -50,6 +51,14 @@ def test_search_finds_all_words_in_any_case(table: RowTable) -> None:
     assert ids(table, search="x=1") == [1, 10, 11]
     assert ids(table, search="x=1 solution") == [10]
     assert ids(table, search="nothing like it") == []
+
+
+def test_a_fast_rate_is_written_as_a_number() -> None:
+    """It was "1.23e+04"."""
+    view = ItemView(0, "x", Phase.RUNNING, points_per_second=12_345.6)
+    (row,) = table_of(learners(1), {0: view}, "learner").page(ShowRows(1)).rows
+    assert "12,346" in row
+    assert ("points/s", "12,346") in details._of_running(view)
 
 
 def test_filter_by_phase(table: RowTable) -> None:

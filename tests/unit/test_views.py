@@ -9,12 +9,13 @@ import pytest
 from rich.console import Console
 
 from adaptive_scheduler.core.rows.row import Phase
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.log_entries import traceback_text
 from adaptive_scheduler.runs.views.page.model import summary
 from adaptive_scheduler.runs.views.status import RunSnapshot, item_status, status_of
-from adaptive_scheduler.runs.views.tables import duration, rate_text
+from adaptive_scheduler.runs.views.tables import duration
 
 
 def snapshot(**changes: object) -> RunSnapshot:

@@ -8,10 +8,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from adaptive_scheduler.core.rows.row import TASK
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.fitting import GAP, column_width, fit, fitted, one_line
-from adaptive_scheduler.runs.views.tables import duration, rate_text
+from adaptive_scheduler.runs.views.tables import duration
 
 #: Most lines; a search finds the others.
 MOST = 500

@@ -21,7 +21,7 @@ from adaptive_scheduler.core.rows.row import (
 )
 from adaptive_scheduler.core.tasks.pools import NO_ROOM
 from adaptive_scheduler.core.texts import counted
-from adaptive_scheduler.core.times import duration_text
+from adaptive_scheduler.core.times import duration_text, rate_text
 from adaptive_scheduler.core.wire.snapshot import item_view
 
 #: Tasks, jobs and reasons of one kind that are named.
@@ -204,7 +204,7 @@ def runs_well(question: Question) -> Iterator[Found]:
     how = ""
     if report is not None:
         points = counted(max(report.npoints, row.npoints), "point")
-        how = f": {points}, {report.points_per_second:.3g} points/s, the last one {duration_text(report.idle_since)} ago"
+        how = f": {points}, {rate_text(report.points_per_second)} points/s, the last one {duration_text(report.idle_since)} ago"
     yield Found(f"it runs in job {row.job}{where}, for {since} now{how}")
 
 

@@ -48,12 +48,16 @@ def see_lock(folder: RunFolder, *, over: bool) -> LockSeen:
 
 
 def managers_here(folder: RunFolder) -> list[int]:
-    """Processes of this host that are managers of this run, whoever holds its lock."""
+    """Processes of this host that are managers of this run, whoever holds its lock.
+
+    What a manager starts has the manager's command line for a moment, until it has its own; no manager is a child of
+    another one.
+    """
     name = os.fspath(folder.folder)
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
+    found: dict[int, int] = {}
+    for process in psutil.process_iter(["cmdline", "status", "ppid"]):
         words = process.info["cmdline"] or []
         is_dead = process.info["status"] == psutil.STATUS_ZOMBIE
         if not is_dead and "adaptive_scheduler.manager" in words and name in words:
-            found.append(process.pid)
-    return found
+            found[process.pid] = process.info["ppid"]
+    return [pid for pid, parent in found.items() if parent not in found]

@@ -18,6 +18,7 @@ from rich.theme import Theme
 from adaptive_scheduler.core.reasons.queue_words import jobs_text
 from adaptive_scheduler.core.rows.row import TASK, Item, Phase
 from adaptive_scheduler.core.texts import counted, natural
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.core.wire.snapshot import ItemView, JobRow, Snapshot
 from adaptive_scheduler.runs.views import pools
 from adaptive_scheduler.runs.views.fitting import one_line, shorten
@@ -26,7 +27,6 @@ from adaptive_scheduler.runs.views.tables import (
     cut,
     duration,
     heartbeat,
-    rate_text,
     table,
 )
 

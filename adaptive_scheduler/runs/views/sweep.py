@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_scheduler.core.texts import counted, sanitize
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.runs.sweep.progress import FailedCommand, Progress
 from adaptive_scheduler.runs.views.tables import duration
 
@@ -37,7 +38,7 @@ def line(progress: Progress) -> str:
     parts += [f"left out {progress.left_out}"] * bool(progress.left_out)
     text = f"{', '.join(parts)} of {progress.total}"
     if progress.rate:
-        text += f"; {progress.rate:.3g}/s"
+        text += f"; {rate_text(progress.rate)}/s"
     if progress.seconds_left is not None and progress.ended < progress.total:
         text += f", {duration(progress.seconds_left)} left"
     return f"{text}; {counted(progress.slots * max(1, progress.jobs), 'slot')}"

@@ -31,13 +31,6 @@ _LEFT = frozenset(
 duration = duration_text
 
 
-def rate_text(a_second: float) -> str:
-    """``1,234``, ``42.5``, ``0.31``, ``0.0021``: a slow rate is not 0."""
-    return (
-        f"{a_second:,.0f}" if a_second >= 999.5 else f"{a_second:.3g}" if a_second >= 0.001 else "0"
-    )
-
-
 class FittedTable:
     """A table with one line for each row, in any width: see `fitting`.
 

@@ -75,6 +75,7 @@ class SharingRun:
         """Set its limit, or start it with that."""
         if not self.granted:
             self.run.start_with(n)
+            self.granted = n  # it has begun, whether or not its manager answers now
         with ManagerClient(self.run.folder) as client:
             client.limit_jobs(n)
         self.granted = n

@@ -10,6 +10,7 @@ from adaptive_scheduler.core.history.records import RunHistory
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.rows.row import Item, Phase
 from adaptive_scheduler.core.texts import counted
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.core.wire.ends import How
 from adaptive_scheduler.core.wire.snapshot import ItemView, Snapshot
 from adaptive_scheduler.io.storage.run_config import read_config
@@ -94,7 +95,7 @@ def _of_running(view: ItemView) -> list[tuple[str, str]]:
     if view.phase is not Phase.RUNNING:
         return []
     return [
-        ("points/s", f"{view.points_per_second:.3g}"),
+        ("points/s", rate_text(view.points_per_second)),
         ("overhead", f"{view.overhead:.0f} %"),
         ("CPU", f"{view.cpu:.0f} % of a core"),
         ("memory", f"{view.memory:,.0f} MiB"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from adaptive_scheduler.core.rows.row import TASK, Item, TaskItem
 from adaptive_scheduler.core.texts import natural
+from adaptive_scheduler.core.times import rate_text
 from adaptive_scheduler.core.wire.snapshot import ItemView
 from adaptive_scheduler.runs.views import render
 from adaptive_scheduler.runs.views.page.messages import Column, RowsPage, ShowRows
@@ -133,7 +134,7 @@ def _number(value: float | None) -> str:
 _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "points": lambda n: f"{n:,}",
     "loss": _number,
-    "rate": _number,
+    "rate": lambda a_second: "" if a_second is None else rate_text(a_second),
     "worked": lambda seconds: duration(seconds) if seconds else "",
     "tries": lambda n: str(n) if n else "",
 }

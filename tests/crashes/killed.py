@@ -6,6 +6,7 @@ import os
 import random
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,8 @@ class Killings(Files):
                 self.checkpoints += 1
                 if self.checkpoints % 2 == 0:
                     for process in processes:
-                        process.kill()
+                        with suppress(psutil.NoSuchProcess):  # it had just come to its end
+                            process.kill()
             told = [first, *lines]
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert status == -9, "it died by itself; its traceback is on standard error"

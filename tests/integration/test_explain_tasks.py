@@ -17,7 +17,7 @@ from adaptive_scheduler.core.reasons.explanation import Explanation
 from adaptive_scheduler.errors import InputError, UnpicklableError
 from adaptive_scheduler.scheduler import Here
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def says(explain: Callable[[], Explanation], cause: str) -> Explanation:

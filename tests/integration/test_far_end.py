@@ -121,7 +121,49 @@ def test_a_link_is_taken_up_once_for_all_who_waited(slow_log: Path, tmp_path: Pa
             assert all(isinstance(one.exception(), OSError) for one in waiting)
     finally:
         link.close()
-    assert not any(one.name == "ssh's answers" for one in threading.enumerate())
+    deadline = time.monotonic() + PATIENCE
+    while any(one.name == "ssh's answers" for one in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class GoneSession:
+    """Its connection breaks with the first request."""
+
+    def ask(self, *_: object) -> FarAnswer:
+        raise LostConnectionError("gone")
+
+    def why_lost(self) -> str:
+        return "gone"
+
+    def end(self) -> None:
+        pass
+
+    stop = end
+
+
+def test_a_link_that_is_lost_while_it_is_taken_up_does_not_count_as_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody took it up then, and who asked tried for ever."""
+    link = FarLink(PLACE, GoneSession, lambda: None, lambda _: None)  # type: ignore[arg-type]
+
+    def lose() -> None:
+        with suppress(LostConnectionError):
+            link.try_ask("exists")
+
+    asker = threading.Thread(target=lose)
+    tell = link._there.set
+
+    def tell_late() -> None:
+        asker.start()
+        asker.join(0.5)  # as long as it is let: it may have to wait for this
+        tell()
+
+    monkeypatch.setattr(link._there, "set", tell_late)
+    link._take_up_again()
+    asker.join(PATIENCE)
+    assert not link.is_there
 
 
 def test_a_request_that_cannot_be_sent_ends_no_connection(session: FarSession) -> None:

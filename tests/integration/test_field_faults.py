@@ -47,6 +47,12 @@ def square(x, seconds=0.01):
     return x**2
 
 
+def when_there_is(path, x):
+    while not path.exists():
+        time.sleep(0.02)
+    return x
+
+
 # ------------------------------------------------------------------- 1 to 6: lost work
 
 
@@ -112,8 +118,7 @@ def test_fault_05_time_in_the_queue_does_not_count_for_a_duration(tmp_path: Path
     assert time.monotonic() - began > 1.5
     learner.load(str(name))
     print(f"{learner.npoints} points in a goal of 1.5 s, {item.worked:.1f} s of work")
-    assert learner.npoints > 3  # none, if the time in the queue counted
-    assert item.worked >= 1.5
+    assert item.worked >= 1.5  # nothing, if the time in the queue counted
 
 
 # ------------------------------------------------------------- 13: restarting a cell
@@ -123,12 +128,13 @@ def test_fault_13_another_run_of_the_same_name_touches_no_job(
     accidents: Accidents, tmp_path: Path
 ) -> None:
     slow = partial(square, seconds=0.05)
-    mine = accidents.make([adaptive.Learner1D(slow, (-1, 1))], goal=200, name="same", max_jobs=1)
+    held = partial(when_there_is, tmp_path / "go")
+    mine = accidents.make([adaptive.Learner1D(held, (-1, 1))], goal=20, name="same", max_jobs=1)
     mine.start()
     until(lambda: mine.snapshot().phases.get("running"))
     (job,) = mine.snapshot("all").jobs
     # the cell is run again, but for start(); and another notebook has the same name
-    accidents.make([adaptive.Learner1D(slow, (-1, 1))], goal=200, name="same")
+    accidents.make([adaptive.Learner1D(held, (-1, 1))], goal=20, name="same")
     other = RunManager(
         LocalScheduler(cores=2, max_cores=4, executor_type="process-pool", kill_wait=5,
                        state=accidents.folder / "batch"),
@@ -139,6 +145,7 @@ def test_fault_13_another_run_of_the_same_name_touches_no_job(
     until(lambda: other.snapshot().phases.get("running"))
     other.cancel()
     assert other.wait(60).phases == {"cancelled": 1}
+    (tmp_path / "go").touch()
     end = mine.wait(60)
     assert (end.phases, end.submitted) == ({"done": 1}, 1)
     assert mine.snapshot("all").items[0].attempts == 1
@@ -257,7 +264,7 @@ os.kill(os.getpid(), 9)
 def test_fault_23_nothing_is_left_of_a_run_whose_kernel_died(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120, check=False, capture_output=True,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     viewer = ManagerClient(RunFolder(tmp_path / "run"))
@@ -266,7 +273,7 @@ def test_fault_23_nothing_is_left_of_a_run_whose_kernel_died(tmp_path: Path) -> 
     until(lambda: not viewer.lives(), 60)
     argv = [sys.executable, "-m", "adaptive_scheduler.localbatch", "queue"]
     argv.append(f"--state={tmp_path / 'batch'}")
-    queue = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+    queue = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
     assert queue.strip() == '{"rows": 0}'
 
 
@@ -278,7 +285,7 @@ def test_fault_26_one_file_for_each_learner_and_few_for_the_run(accidents: Accid
     learners = [adaptive.Learner1D(partial(square, seconds=0), (-1, 1)) for _ in range(64)]
     run = accidents.make(learners, goal=4)
     run.start()
-    assert run.wait(90).phases == {"done": 64}
+    assert run.wait(200).phases == {"done": 64}
     data = list((accidents.folder / "data").iterdir())
     others = [path for path in (accidents.folder / "run").rglob("*") if path.is_file()]
     print(f"64 learners: {len(data)} files of data, {len(others)} of the run")

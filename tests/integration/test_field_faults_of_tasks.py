@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from adaptive_scheduler import Command, Executor, TaskResources, exit_code
 from adaptive_scheduler.errors import RequestRefusedError, TaskError
 from adaptive_scheduler.scheduler import Here, LocalScheduler
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 #: What separates things on other programs' wires, and what they quote with.
 SEPARATORS = "a|b;c'd\"e\\f\tg\nh\x00i,j:k{l}m%n$o`p é ☃"
 
@@ -51,31 +52,46 @@ def note_when(mark: str, ledger: str, number: int) -> int:
 
 
 def test_fault_33_what_was_fetched_runs_by_priority_and_can_be_cancelled_and_moved(
-    executor: Executor, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    with Executor(Here(slots=2, gpus=1), folder=tmp_path / "run") as executor:
+        _fetch_move_and_cancel(
+            executor, executor.options(resources=TaskResources(gpus_per_rank=1)), tmp_path
+        )
+
+
+def _fetch_move_and_cancel(executor: Executor, one_at_a_time: Any, tmp_path: Path) -> None:
+    """What needs the only GPU waits for its turn, in the head or before it; others can still run there."""
     ledger, mark = str(tmp_path / "ledger"), str(tmp_path / "mark")
     # their duration is known, so that some of the next are handed out ahead of their time
     for number in range(5):
-        executor.submit(note_when, "", os.devnull, number).result(PATIENCE)
-    first = executor.options(priority=100.0).submit(note_when, mark, ledger, 0)
+        one_at_a_time.submit(note_when, "", os.devnull, number).result(PATIENCE)
+    first = one_at_a_time.options(priority=100.0).submit(note_when, mark, ledger, 0)
     wait_for(lambda: first.state == "running")
     futures = [
-        executor.options(priority=float(n)).submit(note_when, "", ledger, n) for n in range(1, 9)
+        one_at_a_time.options(priority=float(n)).submit(note_when, "", ledger, n)
+        for n in range(1, 9)
     ]
     wait_for(lambda: all(future.task is not None for future in futures))
     executor.update_priorities(futures, [float(-n) for n in range(1, 9)])
     assert futures[6].cancel()
-    time.sleep(0.3)  # on its way to what holds them; nothing else can be seen of it
+    wait_for(lambda: [row["task"] for row in executor.tasks("cancelled")] == [futures[6].task])
+    # the head has heard of it by now, and of the priorities before, when it runs what comes later
+    assert executor.submit(abs, -1).result(PATIENCE) == 1
     Path(mark).touch()
     left = [one for one in (first, *futures) if one is not futures[6]]
     ran = [one.result(PATIENCE) for one in left]
     order = [int(line) for line in Path(ledger).read_text().split()]
     assert sorted(order) == ran, "the cancelled one has run"
-    # those that the head holds ahead, 0.1 s of work, may go before the others; never before each other
-    breaks = [n for n, (one, other) in enumerate(pairwise(order)) if one > other]
     assert order[0] == 0
-    assert len(breaks) <= 1
-    assert not breaks or breaks[0] <= 4
+    # those that the head held ahead, at most 3 in 0.1 s of work, may go whenever; but in their own order, as the
+    # others in theirs
+    assert any(
+        list(held) == sorted(held)
+        and (others := [n for n in order if n not in held]) == sorted(others)
+        for n_held in range(4)
+        for held in combinations(order, n_held)
+    ), order
 
 
 def test_fault_34_tasks_of_a_dead_pool_run_again_and_their_futures_end(tmp_path: Path) -> None:
@@ -181,7 +197,7 @@ from tests.integration.test_field_faults_of_tasks import unique
 with Executor(Here(slots=1), folder=sys.argv[1]) as executor:
     futures = [executor.options(key=f"k{n}").submit(unique, n) for n in range(6)]
     for n, future in enumerate(futures):
-        print(*future.result(60), flush=True)
+        print(*future.result(100), flush=True)
         if n + 1 == int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -197,7 +213,7 @@ def test_fault_48_a_driver_that_died_has_its_results_again_and_again(tmp_path: P
         root = Path(__file__).parents[2]
         done = subprocess.run(
             [sys.executable, "-c", DRIVER, str(tmp_path / "run"), str(dies_after)],
-            capture_output=True, text=True, timeout=PATIENCE, cwd=root, check=False,
+            capture_output=True, text=True, timeout=250, cwd=root, check=False,
         )  # fmt: skip
         assert done.returncode == (-signal.SIGKILL if dies_after else 0), done.stderr
         return done.stdout.splitlines()
@@ -223,27 +239,45 @@ def test_fault_49_retries_after_a_timeout_have_a_limit(executor: Executor, tmp_p
         time.sleep(1000)
 
     limited = executor.options(timeout=0.3)
-    with pytest.raises(TaskError):
-        limited.submit(too_long, "once").result(PATIENCE)
-    with pytest.raises(TaskError):
-        limited.options(retries=2).submit(too_long, "thrice").result(PATIENCE)
-    assert ledger.read_text().split() == ["once", "thrice", "thrice", "thrice"]
+    once, thrice = (
+        limited.submit(too_long, "once"),
+        limited.options(retries=2).submit(too_long, "thrice"),
+    )
+    for future in (once, thrice):
+        with pytest.raises(TaskError, match=r"timeout|longer"):
+            future.result(PATIENCE)
+    assert (once.attempts, thrice.attempts) == (1, 3)
+    # a machine so busy that the call begins after its timeout notes less
+    noted = Counter(ledger.read_text().split() if ledger.exists() else [])
+    assert noted <= Counter(once=1, thrice=3)
 
 
 def test_fault_50_no_head_hoards_what_another_one_could_run(tmp_path: Path) -> None:
-    def where(seconds: float) -> str:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def where(seconds: float, is_shared: bool) -> str:
         time.sleep(seconds)
-        return os.environ["ADAPTIVE_SCHEDULER_JOB"]
+        job = os.environ["ADAPTIVE_SCHEDULER_JOB"]
+        if is_shared:  # the first two of each job end when the other one has begun as many
+            (marks / f"{job} {os.urandom(8).hex()}").touch()
+            end = time.monotonic() + PATIENCE / 2
+            while True:
+                own = [path.name.split()[0] == job for path in marks.iterdir()]
+                if own.count(False) >= min(2, own.count(True)):
+                    break
+                if time.monotonic() > end:
+                    raise TimeoutError("the other head has nothing to do")
+                time.sleep(0.02)
+        return job
 
     with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
-        executor.submit(where, 0.3).result(PATIENCE)
-        futures = executor.submit_many(where, [0.3] * 12)
+        executor.submit(where, 0.3, False).result(PATIENCE)
+        futures = executor.submit_many(lambda _: where(0.3, True), range(12))
         executor.add_pool(Here(slots=1))
-        begin = time.monotonic()
         found = [future.result(PATIENCE) for future in futures]
         assert len(set(found)) == 2
-        # the second head takes a moment to start; from then on they share the work evenly
-        assert min(found.count(job) for job in set(found)) >= 2, f"{time.monotonic() - begin:.1f} s"
+        assert min(found.count(job) for job in set(found)) >= 2
 
 
 def test_fault_51_what_fits_nothing_is_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PATIENCE = 90.0
 NODE = "adaptive_scheduler.client.tasks.node."
 OTHER = "adaptive_scheduler.client.tasks.other_nodes."
 #: Seconds after which nothing is left on any node.
-GONE = 30.0
+GONE = 60.0
 
 
 def note(folder: str, n: int) -> tuple[str, int]:
@@ -82,7 +82,10 @@ class Run:
                 )
                 if its and module in words and node in (None, environ.get(NODE_VARIABLE)):
                     found.append(process)
-        return found
+        pids = {process.pid for process in found}
+        return [
+            one for one in found if _parent(one) not in pids
+        ]  # else it is about to be another program
 
     def kill(self, module: str, node: str | None = None) -> None:
         """Kill those that run a module, while tasks run."""
@@ -91,7 +94,22 @@ class Run:
         found = self.processes(module, node)
         assert found, f"no {module} on {node}"
         for process in found:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it has ended with the one before
+                process.kill()
+
+    def times_lost(self, node: str) -> int:
+        """How often the head has said that a node is lost."""
+        outputs = self.folder.parent.rglob("*.out")
+        return sum(
+            path.read_text(errors="replace").count(f"node {node} is lost") for path in outputs
+        )
+
+    def await_loss(self, node: str, before: int) -> None:
+        """Wait until the head has noticed; the node may come again before a task could show that."""
+        end = time.monotonic() + PATIENCE
+        while self.times_lost(node) <= before:
+            assert time.monotonic() < end, f"{node} is not lost"
+            time.sleep(0.1)
 
     def kill_launchers(self) -> None:
         """Kill each pbs_tmrsh that has started a node."""
@@ -143,6 +161,13 @@ def on_slurm(slurm: PrivateSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run.executor.shutdown(wait=False, cancel_futures=True)
 
 
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
 def stepd_of(process: psutil.Process) -> psutil.Process:
     """The slurmstepd that has started it."""
     return next(one for one in process.parents() if one.name().startswith("slurmstepd"))
@@ -153,9 +178,12 @@ def stepd_of(process: psutil.Process) -> psutil.Process:
 def test_each_process_of_a_job_of_three_nodes_dies_alone_on_slurm(
     on_slurm: Run, slurm: PrivateSlurm
 ) -> None:
-    run = on_slurm
-    run.await_nodes(all_of := run.nodes(48) | run.nodes(48))
-    assert len(all_of) == 3
+    run, all_of = on_slurm, set[str]()
+    end = time.monotonic() + PATIENCE
+    while len(all_of) < 3:  # the others come later than the first
+        assert time.monotonic() < end, f"tasks run on {all_of}"
+        all_of |= run.nodes()
+    run.await_nodes(all_of)
     cores = {future.result(0)[1] for future in run.futures}
     assert cores == {1}  # each task is bound to one of the two cores of its node
     (head,) = run.processes("adaptive_scheduler.client")
@@ -168,8 +196,9 @@ def test_each_process_of_a_job_of_three_nodes_dies_alone_on_slurm(
     run.await_nodes(all_of)
     (proxy,) = run.processes(OTHER + "proxy", third)
     stepd_of(proxy).kill()
+    lost = run.times_lost(second)
     run.kill(OTHER + "proxy", second)
-    run.await_nodes({first, third})  # the launcher lives: it is the node's own silence that tells
+    run.await_loss(second, lost)  # the launcher lives: it is the node's own silence that tells
     run.await_nodes(all_of)
     run.kill(OTHER + "enter")  # srun: its step may end with it, and is started anew
     run.await_nodes(all_of)
@@ -238,7 +267,8 @@ def test_a_launcher_and_an_agent_of_a_job_of_pbs_die(
     run.await_nodes(set(hosts))
     assert {process.pid for process in run.processes(OTHER + "proxy")} == proxies
     run.kill(NODE + "agent", "pbs2")
+    lost = run.times_lost("pbs3")
     run.kill(OTHER + "proxy", "pbs3")
-    run.await_nodes({"pbs1", "pbs2"})
+    run.await_loss("pbs3", lost)
     run.await_nodes(set(hosts))
     run.close()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from tests.integration.accidents import until
 pytestmark = pytest.mark.timeout(300)
 
 
-def f(seconds: float, x: float) -> float:
-    time.sleep(seconds)
+def f(go: Path, x: float) -> float:
+    while not go.exists():
+        time.sleep(0.05)
     return x
 
 
@@ -38,7 +40,7 @@ def run_of(tmp_path: Path, name: str, goal: int) -> RunManager:
     scheduler = LocalScheduler(
         cores=1, max_cores=2, executor_type="sequential", state=tmp_path / "batch"
     )
-    learner = adaptive.Learner1D(partial(f, 0.05), (-1, 1))
+    learner = adaptive.Learner1D(partial(f, tmp_path / "go"), (-1, 1))
     return RunManager(
         scheduler, [learner], [tmp_path / name / "data"], goal=goal, folder=tmp_path / name / "run",
         interval=1,
@@ -54,7 +56,7 @@ def test_url_entries_are_deleted_with_their_run(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     state = tmp_path / "home/adaptive_scheduler"
-    run = run_of(tmp_path, "one", 60)
+    run = run_of(tmp_path, "one", 20)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
     killed = holder(run.folder.lock)
@@ -71,7 +73,8 @@ def test_url_entries_are_deleted_with_their_run(
     (state / "my notes_1").mkdir()
     (state / "a_letter.txt").write_text(os.fspath(run.folder))
     run.resume()
-    assert run.wait(60).phases == {"done": 1}
+    (tmp_path / "go").touch()
+    assert run.wait(120).phases == {"done": 1}
     assert notes(state) == sorted(["198.51.100.7_1", "a_letter.txt", f"{host}_2", "my notes_1"])
 
 
@@ -124,7 +127,8 @@ def world(tmp_path: Path) -> tuple[subprocess.Popen[str], list[str], list[str]]:
     before, left, proxy = json.loads(process.stdout.readline())
     family = [psutil.Process(proxy), *psutil.Process(proxy).children(recursive=True)]
     for member in [psutil.Process(process.pid), *family]:
-        member.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended with the one before
+            member.kill()
     process.communicate()
     return process, before, left
 
@@ -137,11 +141,9 @@ def test_the_launchers_file_is_gone_although_the_launcher_was_killed(tmp_path: P
     if not written:
         pytest.skip("this launcher writes none")
     # other worlds may have begun at the same time: then nobody can tell which one is ours
-    assert left in ([], written)
-    if not left:
-        assert not Path(written[0]).exists()
-    for path in left:
-        assert Path(path).exists(), "another world may need it"
+    still = {path for path in written if Path(path).exists()}
+    assert still <= set(left)
+    assert not left or any(Path(path).exists() for path in left), "another world may need it"
 
 
 def test_files_of_others_and_of_other_times_are_left_alone(

@@ -20,7 +20,7 @@ from adaptive_scheduler.scheduler import Here, LocalScheduler
 from adaptive_scheduler.schedulers.job_script import OUTPUT_LIMIT
 from tests.integration.agent_node import MARK, is_alive, kill_all, of_test
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 NODE = "adaptive_scheduler.client.tasks.node"
 HEAD = "adaptive_scheduler.client.tasks.head.head"
 MANAGER = "adaptive_scheduler.manager"
@@ -65,7 +65,8 @@ class Driver:
         before = [one.pid for one in self.running() if MANAGER not in words(one)]
         victims = [one for module in modules for one in self.find(module)]
         for one in victims:
-            one.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it has ended with the one before
+                one.send_signal(signal.SIGKILL)
         return [pid for pid in before if pid != self.process.pid]
 
     def close(self) -> None:
@@ -129,8 +130,12 @@ def test_all_ends_with_the_driver(driver: Driver, others: tuple[str, ...]) -> No
     driver.process.kill()
     driver.process.wait()
     await_gone([*driver.daemons, *mine])
-    left = driver.running()
-    assert all(MANAGER in words(one) for one in left), left
+    end = time.monotonic() + PATIENCE
+    while left := [
+        told for one in driver.running() if (told := words(one)) and MANAGER not in told
+    ]:
+        assert time.monotonic() < end, left  # what they had just started ends as well
+        time.sleep(0.05)
 
 
 # ----------------------------------------------------------------------- many that fail
@@ -144,10 +149,11 @@ def threads() -> tuple[str, int]:
     return os.environ["OMP_NUM_THREADS"], len(os.sched_getaffinity(0))
 
 
+@pytest.mark.timeout(1500)
 def test_ten_thousand_tasks_that_all_fail_at_once(tmp_path: Path) -> None:
     with Executor(Here(slots=2), folder=tmp_path / "run") as executor:
         futures = executor.submit_many(fails, range(10_000))
-        messages = [str(future.exception(60)) for future in futures]
+        messages = [str(future.exception(PATIENCE)) for future in futures]
         assert messages == [f"number {n}" for n in range(10_000)]
         assert executor.submit(abs, -1).result(PATIENCE) == 1
 
@@ -165,7 +171,7 @@ def test_the_output_of_a_success_can_be_left_out(tmp_path: Path) -> None:
         quiet = [Command(text, keep_log=False) for text in ("echo 1", "echo 2; exit 3")]
         good, bad = [executor.submit(one) for one in quiet]
         assert good.result(PATIENCE) == 0
-        assert "status 3" in str(bad.exception(20))
+        assert "status 3" in str(bad.exception(PATIENCE))
         assert [Path(one.log).exists() for one in (good, bad)] == [False, True]
     with pytest.raises(InputError, match="keep_log"):
         Command("echo 1", value=regex_value("(.)"), keep_log=False)
@@ -183,6 +189,9 @@ def test_a_call_that_prints_a_gigabyte_into_its_job_fills_no_disk(tmp_path: Path
     with Executor(scheduler, folder=tmp_path / "run", max_jobs=1) as executor:
         assert executor.submit(prints_a_gigabyte).result(PATIENCE) == 1
         assert executor.submit(abs, -1).result(PATIENCE) == 1
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert max(path.stat().st_size for path in files) > OUTPUT_LIMIT, "it was printed elsewhere"
-    assert sum(path.stat().st_size for path in files) < 1.2 * OUTPUT_LIMIT
+    sizes = []
+    for path in tmp_path.rglob("*"):
+        with suppress(FileNotFoundError):  # the batch system's server ends just now
+            sizes.append(path.stat().st_size if path.is_file() else 0)
+    assert max(sizes) > OUTPUT_LIMIT, "it was printed elsewhere"
+    assert sum(sizes) < 1.2 * OUTPUT_LIMIT

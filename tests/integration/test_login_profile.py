@@ -50,10 +50,10 @@ def test_jobs_that_a_login_profile_ends_say_so(
     )  # fmt: skip
     run.start()
     with pytest.raises(RunError) as held:
-        run.wait(60)
+        run.wait(200)
     assert words in str(held.value)
     run.cancel()
-    run.wait(60)
+    run.wait(80)
 
 
 def test_check_names_the_login_profile(home: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_check_names_the_login_profile(home: Path, tmp_path: Path) -> None:
     scheduler = adaptive_scheduler.scheduler.LocalScheduler(cores=1)
     (resources,), _ = scheduler.shapes(1)
     trial = check.ClusterCheck(
-        scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=60.0, visible=2.0
+        scheduler, resources, tmp_path / "run", tmp_path / "data", timeout=200.0, visible=2.0
     )
     here, failed = [finding for finding in check.check(trial) if not finding.ok]
     assert (here.fault, failed.fault) == ("profile-ends", "profile-ends-job")

@@ -174,7 +174,7 @@ class FarLink:
                 session.end()
                 return
             self._session = session
-        self._there.set()
+            self._there.set()  # before anybody can lose it: who waits would be told of one that is gone
         self._report(
             f"the connection to {self._place} is there again, after {time.monotonic() - begin:.0f} s."
         )

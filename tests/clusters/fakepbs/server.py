@@ -55,10 +55,10 @@ class Server:
                 self.tick()
                 continue
             with connection:
-                connection.settimeout(10)
-                text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
-                # who asks may be killed before it has said all, or before it has heard the answer
-                with suppress(BrokenPipeError, ConnectionResetError):
+                connection.settimeout(30)
+                # who asks may be killed before it has said all, or before it has heard the answer; or stand still
+                with suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+                    text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
                     if text.endswith(b"\n"):
                         answer = self.answer(json.loads(text))
                         connection.sendall(json.dumps(answer).encode())

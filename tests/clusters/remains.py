@@ -31,6 +31,15 @@ def processes(folder: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if p.pid not in spared and is_of(folder, p)]
 
 
+def names(folder: Path) -> set[str]:
+    """Of the programs of the cluster in this folder; some end at any moment."""
+    found = set()
+    for process in processes(folder):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.add(process.name())
+    return found
+
+
 def is_of(folder: Path, process: psutil.Process) -> bool:
     """Whether a process is of this cluster."""
     known = environment(process)

@@ -50,8 +50,8 @@ class Wire:
             except OSError:
                 return
             other = socket.create_connection(self._to)
-            self.n += 1
             self._open += [one, other]
+            self.n += 1
             for pair in ((one, other), (other, one)):
                 threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
@@ -63,11 +63,11 @@ class Wire:
             pass
 
     def cut(self) -> None:
-        for sock in self._open:
+        while self._open:  # a new connection may come meanwhile
+            sock = self._open.pop()
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # also for the thread that reads it
             sock.close()
-        self._open.clear()
 
     def close(self) -> None:
         self.cut()
@@ -155,10 +155,13 @@ def test_a_connection_that_breaks_is_made_anew_and_what_is_lost_is_noticed(
 ) -> None:
     wire = Wire(server.urls[0])
     talk = Talk(server, wire.url)
+    cuts = 0
     for token in range(1, 301):
         talk.say(token)
         if token % 100 == 0:
-            time.sleep(0.05)
+            wait(lambda: wire.n > cuts)  # noqa: B023  it is asked at once
+            time.sleep(0.05)  # some of it is on its way
+            cuts = wire.n
             wire.cut()
     until, token = time.monotonic() + PATIENCE, 300
     while not talk.lost and token not in talk.tokens:

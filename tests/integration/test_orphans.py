@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import adaptive
@@ -61,8 +62,22 @@ def rank(tmp_path: Path, shell: str) -> Iterator[tuple[psutil.Process, subproces
     launcher.kill()
     launcher.wait()
     for one in family:
-        if one.is_running():
+        with suppress(psutil.NoSuchProcess):
             one.kill()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_a_rank_ends_after_its_launcher_and_its_client_notices_at_once(
@@ -78,7 +93,7 @@ def test_a_rank_ends_after_its_launcher_and_its_client_notices_at_once(
         assert not (tmp_path / "gone").exists()
         return
     until(lambda: (tmp_path / "gone").exists(), 60)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 60)
+    until(lambda: has_ended(process), 60)
 
 
 @pytest.mark.slurm
@@ -102,7 +117,7 @@ def test_the_world_of_a_killed_slurmstepd_saves_releases_and_ends(
         argv = ["sbatch", "--ntasks=3", f"--output={tmp_path}/out", str(script)]
         subprocess.run(argv, env=environ | slurm.env, check=True, timeout=30, cwd=ROOT)
         until(lambda: any(event["event"] == "item_claimed" for event in run.events("1")))
-        step = [p for p in remains.processes(slurm.folder) if ".0]" in " ".join(p.cmdline())]
+        step = [p for p in remains.processes(slurm.folder) if ".0]" in words(p)]
         assert len(step) == 1
         step[0].kill()
         until(lambda: not ranks_of("1", run.folder.folder), 60)

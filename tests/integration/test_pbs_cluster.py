@@ -89,7 +89,7 @@ def site(pbs: PrivatePBS, tmp_path: Path) -> Site:
 
 
 def test_one_job_from_submit_to_its_ending(site: Site) -> None:
-    (job,) = site.submit("echo here; sleep 30", name="odd name: ü/1")
+    (job,) = site.submit("echo here; sleep 300", name="odd name: ü/1")
     assert site.queue() == {job: JobState.RUNNING}
     (listed,) = site.scheduler.parse_queue(site.run(site.scheduler.queue_command()))
     assert (listed.comment, listed.name) == (TAG, "odd_name____1")
@@ -104,7 +104,7 @@ def test_one_job_from_submit_to_its_ending(site: Site) -> None:
 
 
 def test_an_array_from_submit_to_its_endings(site: Site) -> None:
-    jobs = site.submit('test "$PBS_ARRAY_INDEX" -ne 1 || exit 3; sleep 30', n=5)
+    jobs = site.submit('test "$PBS_ARRAY_INDEX" -ne 1 || exit 3; sleep 300', n=5)
     site.cluster.wait(lambda: site.queue().get(jobs[1]) is JobState.ENDED, "the end of subjob 1")
     alive = [job for job in jobs if job != jobs[1]]
     assert site.queue() == {jobs[1]: JobState.ENDED} | dict.fromkeys(alive, JobState.RUNNING)
@@ -124,7 +124,7 @@ def test_a_job_knows_itself_as_the_listing_does(site: Site) -> None:
         "print('own', PBS(cores=1).own_id(os.environ), flush=True)"
     )
     python = f"{shlex.quote(sys.executable)} -c {shlex.quote(show)}"
-    jobs = site.submit(python, "sleep 30", n=2)
+    jobs = site.submit(python, "sleep 300", n=2)
     assert list(site.queue()) == jobs
     for job in jobs:
         site.wait_for(f"own ('{job}', 0)", job)
@@ -145,29 +145,33 @@ def test_environment_of_a_job(pbs: PrivatePBS, tmp_path: Path) -> None:
 
 
 def test_walltime_ends_a_job_and_is_told(pbs: PrivatePBS, tmp_path: Path) -> None:
-    site = Site(pbs, tmp_path, walltime=6)  # a busy machine answers the question below in seconds
+    long = Site(pbs, tmp_path, walltime=600)
+    (job,) = long.submit("sleep 300")
+    left = long.scheduler.parse_time_left(long.run(long.scheduler.time_left_command(job)))
+    assert left is not None
+    assert 300 <= left <= 600
+    site = Site(
+        pbs, tmp_path, walltime=6
+    )  # in which the shell sets its trap, also on a busy machine
     trap = "trap 'echo asked to end' TERM; echo ready; for i in $(seq 300); do sleep 0.1; done"
     pbs.change(kill_delay=1.0)
     (job,) = site.submit(trap)
-    site.wait_for("ready", job)
-    left = site.scheduler.parse_time_left(site.run(site.scheduler.time_left_command(job)))
-    assert left is not None
-    assert 0 <= left <= 6
     pbs.wait_until_over(job)
+    assert "ready" in site.output(job)
     assert "asked to end" in site.output(job)
     assert site.causes(job) == {job: "timeout"}
 
 
 def test_a_cancelled_job_may_finish_its_work(site: Site) -> None:
     """SIGTERM reaches every process at once; SIGKILL comes after kill_delay."""
-    site.cluster.change(kill_delay=20.0)
+    site.cluster.change(kill_delay=100.0)
     child = "(trap 'echo child saved; exit' TERM; echo ready; while :; do sleep 0.05; done) &"
     (job,) = site.submit("trap 'wait; echo saved; exit 0' TERM", child, "wait")
     site.wait_for("ready", job)
     started = time.monotonic()
     site.cancel(job)
     site.cluster.wait_until_over(job)
-    assert time.monotonic() - started < 18
+    assert time.monotonic() - started < 80
     assert "child saved" in site.output(job)
     assert "\nsaved" in site.output(job)
     assert site.causes(job) == {job: "cancelled"}
@@ -176,7 +180,7 @@ def test_a_cancelled_job_may_finish_its_work(site: Site) -> None:
 def test_queued_jobs_say_why_and_start_when_there_is_room(pbs: PrivatePBS, tmp_path: Path) -> None:
     pbs.change(cores=2)
     site = Site(pbs, tmp_path, cores=2)
-    first, second = site.submit("sleep 30"), site.submit("sleep 30")
+    first, second = site.submit("sleep 300"), site.submit("sleep 300")
     result = site.run(site.scheduler.queue_command())
     waiting = [job for job in site.scheduler.parse_queue(result) if job.state is JobState.PENDING]
     assert [job.id for job in waiting] == second
@@ -195,7 +199,7 @@ def test_limits_and_a_disabled_queue(site: Site) -> None:
     assert site.scheduler.refusal(refused) is Refusal.LIMIT
     with pytest.raises(SubmitRefusedError, match="would exceed complex's per-user limit"):
         site.scheduler.parse_submit(refused, 3)
-    assert len(site.submit("sleep 30", n=2)) == 2
+    assert len(site.submit("sleep 300", n=2)) == 2
     site.cluster.change(max_queued=None, queue_enabled=False)
     assert site.scheduler.refusal(site.try_submit("true")) is Refusal.BUSY
 
@@ -215,7 +219,7 @@ def test_impossible_requests_are_told_in_the_words_of_pbs(pbs: PrivatePBS, tmp_p
 
 
 def test_a_server_that_is_down_is_no_observation_and_jobs_go_on(site: Site) -> None:
-    (job,) = site.submit("echo up; sleep 30")
+    (job,) = site.submit("echo up; sleep 300")
     site.wait_for("up", job)
     site.cluster.server_down()
     with pytest.raises(NoObservation):
@@ -231,14 +235,14 @@ def test_a_server_that_is_down_is_no_observation_and_jobs_go_on(site: Site) -> N
 
 def test_a_log_folder_that_goes_away_does_not_hold_the_jobs_cores(site: Site) -> None:
     """PBS copies nothing, so there is nothing that it tries again for a minute."""
-    site.cluster.change(stage_delay=60.0)
+    site.cluster.change(stage_delay=200.0)
     (job,) = site.submit("echo up; while [ ! -e done ]; do sleep 0.05; done")
     site.wait_for("up", job)
     (site.folder / "logs").rename(site.folder / "gone")
     (Path(site.cluster.env["HOME"]) / "done").touch()
-    site.cluster.wait_until_over(job, seconds=20)
+    site.cluster.wait_until_over(job, seconds=100)
     (never_there,) = site.submit("true")  # the script makes it, where nobody has
-    site.cluster.wait_until_over(never_there, seconds=20)
+    site.cluster.wait_until_over(never_there, seconds=100)
     assert site.output(never_there) == ""
     assert (site.folder / "logs" / f"{never_there}.out").exists()
 
@@ -248,10 +252,11 @@ def test_the_output_of_a_job_is_in_its_folder_whatever_that_is_called(
     name: str, pbs: PrivatePBS, tmp_path: Path
 ) -> None:
     """Also what the shell itself says, of each subjob, and of one that is killed."""
-    site = Site(pbs, tmp_path / name, walltime=2)
+    site = Site(pbs, tmp_path / name)
     pbs.change(kill_delay=0.5)
     jobs = site.submit('echo "part $PBS_ARRAY_INDEX"', "no-such-program", n=2)
-    (killed,) = site.submit("trap '' TERM; echo up; while :; do sleep 0.1; done")
+    timed = Site(pbs, tmp_path / name, walltime=6)  # in which it is up, also on a busy machine
+    (killed,) = timed.submit("trap '' TERM; echo up; while :; do sleep 0.1; done")
     pbs.wait_until_over(*jobs, killed)
     for index, job in enumerate(jobs):
         assert f"part {index}" in site.output(job)
@@ -285,9 +290,9 @@ def test_cores_alone_are_put_on_one_host_where_one_is_large_enough(
     pbs: PrivatePBS, tmp_path: Path
 ) -> None:
     pbs.change(hosts={"pbs1": 3, "pbs2": 4}, hosts_away=[])
-    (job,) = Site(pbs, tmp_path, cores=2).submit("sleep 30")
-    (packed,) = Site(pbs, tmp_path, cores=3).submit("sleep 30")
-    (waiting,) = Site(pbs, tmp_path, cores=2).submit("sleep 30")
+    (job,) = Site(pbs, tmp_path, cores=2).submit("sleep 300")
+    (packed,) = Site(pbs, tmp_path, cores=3).submit("sleep 300")
+    (waiting,) = Site(pbs, tmp_path, cores=2).submit("sleep 300")
     pbs.wait(lambda: pbs.state(packed) == "R", "the packed job")
     assert (_exec_hosts(pbs, job), _exec_hosts(pbs, packed)) == (["pbs1"], ["pbs2"])
     assert pbs.state(waiting) == "Q", "two cores of one host, not one here and one there"
@@ -311,7 +316,7 @@ def test_held_suspended_and_begun_jobs_tell_a_reason_or_none(
     site = Site(pbs, tmp_path, extra_scheduler=["-h"])
     held = site.submit("true", n=2)
     site = Site(pbs, tmp_path)
-    begun = site.submit("sleep 30", n=3)
+    begun = site.submit("sleep 300", n=3)
     pbs.wait(lambda: pbs.jobs()[begun[2]].get("comment", "").startswith("Job Array Began"), "it")
 
     def told() -> dict[str, tuple[str, str]]:
@@ -329,7 +334,7 @@ def test_held_suspended_and_begun_jobs_tell_a_reason_or_none(
 
 def test_several_ids_at_once_are_traps(site: Site) -> None:
     """Why there is one id for each qdel, and ``-E`` for qstat."""
-    jobs = site.submit("sleep 30") + site.submit("sleep 30")
+    jobs = site.submit("sleep 300") + site.submit("sleep 300")
     shown = site.run(["qstat", "-f", "-F", "json", *jobs])
     assert list(json.loads(shown.stdout)["Jobs"]) == jobs[:1]
     assert site.run(["qdel", jobs[0], "99.vm"]).rc == 0
@@ -344,7 +349,8 @@ def test_stop_leaves_no_process_behind(tmp_path: Path) -> None:
         site = Site(cluster, tmp_path)
         (job,) = site.submit("setsid sleep 300 &", "trap '' TERM", "echo up", "wait")
         site.wait_for("up", job)
-        assert len(cluster.processes_of(job)) >= 2
+        # one that is just being executed shows no environment, by which they are known
+        cluster.wait(lambda: len(cluster.processes_of(job)) >= 2, "a second process")
     mark = f"FAKEPBS={cluster.folder}".encode()
     left = [entry for entry in Path("/proc").glob("[0-9]*") if mark in _environ(entry)]
     assert left == []

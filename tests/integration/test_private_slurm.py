@@ -20,7 +20,7 @@ cluster = PrivateSlurm(nodes=1).start()
 script = cluster.folder / "job.sh"
 script.write_text("#!/bin/bash\\nsleep 300\\n")
 cluster.run("sbatch", f"--output={cluster.folder}/%j.out", str(script))
-while "sleep" not in [process.name() for process in remains.processes(cluster.folder)]:
+while "sleep" not in remains.names(cluster.folder):
     time.sleep(0.1)
 print(cluster.folder, flush=True)
 time.sleep(300)
@@ -38,9 +38,8 @@ def test_a_private_slurm_ends_with_its_owner_even_by_sigkill() -> None:
     try:
         assert owner.stdout is not None
         folder = Path(owner.stdout.readline().strip())
-        names = {process.name() for process in remains.processes(folder)}
-        assert {"munged", "slurmctld", "slurmd", "sleep"} <= names
+        assert {"munged", "slurmctld", "slurmd", "sleep"} <= remains.names(folder)
     finally:
         owner.kill()
         owner.communicate()
-    until(lambda: not remains.processes(folder) and not folder.exists(), 60)
+    until(lambda: not remains.processes(folder) and not folder.exists(), 150)

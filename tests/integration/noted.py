@@ -17,6 +17,22 @@ def noted(seconds: float, ledger: str, point: Any) -> float:
     return float(x * x + y)
 
 
+def noted_if_allowed(seconds: float, ledger: str, point: Any) -> float:
+    """As `noted`; but once as many have ended as `allow` has allowed, others wait before they end."""
+    note(ledger, f"begin {point!r}")
+    while len(noted_in(ledger, "end")) >= int(Path(f"{ledger}.allowed").read_text()):
+        time.sleep(0.02)
+    time.sleep(seconds)
+    note(ledger, f"end {point!r}")
+    return float(point * point)
+
+
+def allow(ledger: str, points: int) -> None:
+    """Let so many points end in all, and those that have passed this already."""
+    Path(f"{ledger}.next").write_text(str(points))
+    Path(f"{ledger}.next").replace(f"{ledger}.allowed")
+
+
 def note(ledger: str, line: str) -> None:
     """Append a line at once, whoever else does so."""
     file = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -38,14 +38,37 @@ class Nearest:
 
 
 def sphere(home: str, seconds: float, gate: int, x: Any) -> float:
-    """Take a while, and note that; smallest at 0. After `gate` have ended, others wait for a file `go`."""
+    """Take a while, and note that; smallest at 0. After `gate` have ended, others wait: see `allow`."""
     ledger = f"{home}/ledger"
     note(ledger, f"begin {[float(part) for part in x]}")
-    while len(noted_in(ledger, "end")) >= gate and not Path(home, "go").exists():
+    while len(noted_in(ledger, "end")) >= allowed(home, gate):
         time.sleep(0.02)
     time.sleep(seconds)
     note(ledger, f"end {[float(part) for part in x]}")
     return float(sum(part * part for part in x))
+
+
+def allow(home: Path, most: int) -> None:
+    """Let so many calls end in all; as many as there are once there is a file `go`."""
+    (home / "next").write_text(str(most))
+    (home / "next").replace(home / "most")
+
+
+def allowed(home: str, gate: int) -> float:
+    if Path(home, "go").exists():
+        return float("inf")
+    most = Path(home, "most")
+    return int(most.read_text()) if most.exists() else gate
+
+
+class Sorted(RankingLearner):
+    """Notes each time that it has sorted its candidates."""
+
+    ledger: str
+
+    def sort_by(self, promise: Any) -> None:
+        super().sort_by(promise)
+        note(self.ledger, "sorted")
 
 
 def candidates(n: int = N) -> Any:
@@ -56,10 +79,11 @@ def candidates(n: int = N) -> Any:
 def main(home: str) -> None:
     """Rank in jobs that outlive this process."""
     batch = LocalScheduler(cores=2, max_cores=2, kill_wait=5, state=Path(home) / "batch")
-    learner = RankingLearner(
+    learner = Sorted(
         partial(sphere, home, 0.02, GATE), candidates(),
         Nearest(0.1, f"{home}/fits"), "lcb", REFIT_EVERY,
     )  # fmt: skip
+    learner.ledger = f"{home}/fits"
     with Executor(batch, Path(home) / "run", max_jobs=1, interval=1, idle=5) as executor:
         outcome = Runner(learner, executor).run()
         print(outcome.new_points, learner.npoints, learner.refits, flush=True)

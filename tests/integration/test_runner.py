@@ -16,6 +16,7 @@ import pytest
 
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
+from adaptive_scheduler.evaluation import runner as point_runner
 from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
@@ -32,6 +33,12 @@ def pool():
     pool = executor.open(2)
     yield pool
     executor.close(pool, 10)
+
+
+@pytest.fixture
+def nobody_is_late(monkeypatch):
+    """Where a point is late, others are begun beside it: then there are more than the goal asks for."""
+    monkeypatch.setattr(point_runner, "LATE", float("inf"))
 
 
 def slow(seconds):
@@ -85,7 +92,14 @@ def test_points_that_fail_can_be_left_out(pool, tmp_path):
 
 
 def test_fault_06_points_in_flight_when_the_goal_is_met_are_kept(pool, tmp_path):
-    ledger = Ledger(tmp_path / "ledger", slow(0.05))
+    def last_at_1(x):
+        while x == 1 and len(ledger.lines()) < 5:  # so it is in flight when there are 5
+            time.sleep(0.02)
+        time.sleep(0.05)
+        return x
+
+    ledger = Ledger(tmp_path / "ledger", None)
+    ledger.function = last_at_1
     learner = adaptive.Learner1D(ledger, (-1, 1))
     run_learner(LearnerWork(learner, str(tmp_path / "d.pickle"), counts(5), pool, 2))
     assert len(ledger.lines()) == learner.npoints == 6
@@ -105,6 +119,7 @@ async def squared(x):
     return x * x
 
 
+@pytest.mark.usefixtures("nobody_is_late")
 @pytest.mark.parametrize("function", [square, squared], ids=["sync", "async"])
 @pytest.mark.parametrize("n", [1, 20, 1003])
 def test_a_goal_that_is_a_number_of_points_is_met_exactly(function, n, pool, tmp_path):
@@ -140,6 +155,7 @@ def test_a_point_that_takes_far_longer_does_not_hold_up_a_goal_of_points(tmp_pat
     executor.close(pool, 0)
 
 
+@pytest.mark.usefixtures("nobody_is_late")
 def test_points_that_fail_are_tried_again_or_replaced_until_the_goal_is_met(pool, tmp_path):
     kwargs = {"retries": 1, "raise_if_retries_exceeded": False}
     work = LearnerWork(
@@ -160,15 +176,16 @@ def test_an_unpredictable_goal_is_overshot_by_a_quarter_at_most(kind, pool, tmp_
 
 
 def test_no_point_starts_that_cannot_end_before_the_deadline(pool, tmp_path):
-    ledger = Ledger(tmp_path / "ledger", slow(0.2))
-    deadline = time.monotonic() + 1.1
+    # the first two have 2.9 s more than they need; the next ones would end 0.1 s after the deadline
+    ledger = Ledger(tmp_path / "ledger", slow(3.0))
+    deadline = time.monotonic() + 5.9
     work = LearnerWork(
         sequence(ledger), str(tmp_path / "d.pickle"), None, pool, 2, deadline=deadline
     )
     outcome = run_learner(work)
     assert outcome.reason == "deadline"
     assert time.monotonic() < deadline + 10
-    assert len(ledger.lines()) == outcome.npoints > 0
+    assert len(ledger.lines()) == outcome.npoints == 2
     assert outcome.saved
 
 
@@ -184,7 +201,7 @@ def test_points_that_do_not_return_leave_time_for_the_last_save(tmp_path):
 
     def stop(report):
         if report["npoints"] == 10 and not run.stops.asked:
-            run.stop("signal", 1.0)
+            run.stop("signal", 4.0)  # a save that has once taken longer is left out
 
     work = LearnerWork(
         sequence(late_ones_are_slow), fname, None, pool, 2,
@@ -212,11 +229,16 @@ def test_a_stop_from_another_thread_waits_no_longer_than_its_patience(tmp_path):
 def test_a_lost_lease_leaves_the_file_alone_and_the_points_in_the_journal(pool, tmp_path):
     fname = str(tmp_path / "d.pickle")
     ledger = Ledger(tmp_path / "ledger", slow(0.01))
+
+    def stop(report):
+        if report["npoints"] > 0 and not run.stops.asked:
+            run.stop("lost", 30.0)
+
     work = LearnerWork(
-        sequence(ledger, 1000), fname, None, pool, 2, token=5, lease_ok=lambda: False
-    )
+        sequence(ledger, 1000), fname, None, pool, 2, token=5, lease_ok=lambda: False,
+        on_progress=stop, progress_interval=0.05,
+    )  # fmt: skip
     run = LearnerRun(work)
-    threading.Timer(0.3, run.stop, ("lost", 2)).start()
     outcome = run.run()
     assert (outcome.reason, outcome.saved) == ("lost", False)
     assert not Path(fname).exists()
@@ -330,7 +352,7 @@ def start_client(tmp_path, kind, cores, n):
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -265,7 +265,19 @@ def test_an_object_that_may_change_is_pickled_once_for_many(
     assert Adds.pickled > before  # it may have changed since
 
 
-def test_nothing_is_left_open(manager: FakeManager, tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_nothing_is_left_open(
+    manager: FakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: float
+) -> None:
+    """Also if the sender stands still for a moment before it ends: the descriptor that stops it stayed open."""
+    take = Outbox.take
+
+    def take_and_stand_still(self: Outbox) -> Any:
+        taken = take(self)
+        time.sleep(late if taken is None else 0.0)
+        return taken
+
+    monkeypatch.setattr(Outbox, "take", take_and_stand_still)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         manager.stopped.clear()

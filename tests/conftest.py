@@ -22,10 +22,11 @@ _home = tempfile.TemporaryDirectory(prefix="as-home-", ignore_cleanup_errors=Tru
 os.environ["HOME"] = _home.name
 os.environ.pop("XDG_STATE_HOME", None)
 
-# How long one example takes tells of the machine, which runs four tests at a time, not of the code.
-hypothesis.settings.register_profile("suite", deadline=None)
+# How long an example takes, or its making, tells of the machine, which runs four tests at a time, not of the code.
+_ANY_SPEED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", **_ANY_SPEED)
 # `make quick`: a test that says nothing else tries 30 examples instead of 100.
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("quick", **_ANY_SPEED, max_examples=30)
 hypothesis.settings.load_profile("quick" if QUICK else "suite")
 
 # A shell gives SIGINT and SIGQUIT as ignored to what it starts in the background, nohup SIGHUP, and

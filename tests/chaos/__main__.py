@@ -31,8 +31,8 @@ BEGINNING = 120.0
 ENDING, EACH = 150.0, 0.5
 #: Seconds in which everything that was broken must be mended.
 REPAIRING = 60.0
-#: Seconds in which the queue must be empty and no process left after the last learner.
-SILENCE = 10.0
+#: Seconds in which the queue must be empty and no process left after the last learner: fewer than `TIMING.patience`.
+SILENCE = 20.0
 #: Seconds that Slurm may take for jobs that are completing: it asks their nodes once a minute.
 COMPLETING = 150.0
 #: Set in the process that has a mount namespace of its own.

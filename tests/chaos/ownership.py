@@ -17,9 +17,9 @@ from tests.chaos.world import ChaosRun
 #: Events of a client that has learned that another has its learner.
 FENCED = {"item_taken_back", "item_lost", "learner_stopped", "data_repaired", "manager_unreachable"}
 #: Written when the manager has answered: by then another may have the learner already.
-ANSWERED = {"item_released"}
+ANSWERED = {"item_released", "item_failed"}
 #: Seconds that a client may take to learn of it once it is continued.
-TO_HEAR = 5.0
+TO_HEAR = 10.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.verdict import Verdict
 
 #: Of the speed before: the machine is shared, and other faults go on.
-SHARE = 1 / 5
+SHARE = 1 / 10
 #: Seconds after which the node is known to all.
 TO_LEARN = 20.0
 

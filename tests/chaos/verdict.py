@@ -15,8 +15,8 @@ from tests.chaos.world import MAX_JOBS, POINTS_INTERVAL, ChaosRun
 from tests.integration.ledger import IN_FLIGHT, Entry, audit, held, written
 
 #: Seconds before the death of its world in which a point may have returned and not been written:
-#: the journal's interval, five times because the machine is shared.
-WINDOW = 5 * POINTS_INTERVAL + 0.5
+#: the journal's interval, five times because the machine is shared, and a client may stand still for two seconds.
+WINDOW = 5 * POINTS_INTERVAL + 2.5
 #: Faults that are a failure of their learner; an evaluation that raises is done again at once.
 FAILURES = ("user code ends: goal", "user code ends: loading")
 #: Jobs that a broken node may kill before it is avoided, and those on their way to it by then.

@@ -136,7 +136,7 @@ class CampaignWorld:
         if self.driver is not None:
             self.driver.kill()
             self.driver.wait()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (left := self._processes()) and time.monotonic() < end:
             for process, _ in left:
                 _kill(process)

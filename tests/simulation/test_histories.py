@@ -26,6 +26,9 @@ from tests.simulation.fault_kinds import ENOUGH, FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.history import play
 from tests.simulation.portions import PORTION, live_through
 
+#: It only computes, in virtual time: ten times longer where ten others do.
+pytestmark = pytest.mark.timeout(1200)
+
 #: Plants that histories near the first ones find: a sample for `make test`.
 SAMPLE = ("fsync dropped", "reply before commit", "max_jobs off by one")
 

@@ -7,6 +7,9 @@ import pytest
 from tests.effort import times
 from tests.simulation.portions import PORTION, live_through
 
+#: It only computes, in virtual time: ten times longer where ten others do.
+pytestmark = pytest.mark.timeout(1200)
+
 FIRST = 50_000
 
 

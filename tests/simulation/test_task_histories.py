@@ -15,6 +15,9 @@ from tests.simulation import portions
 from tests.simulation.fault_kinds import ENOUGH, TASK_FAULT_KINDS, fault_kinds_wrong
 from tests.simulation.task_history import play_tasks
 
+#: It only computes, in virtual time: ten times longer where ten others do.
+pytestmark = pytest.mark.timeout(1200)
+
 
 @pytest.mark.parametrize("start", range(0, times(200, 20_000), portions.PORTION))
 def test_no_history_of_tasks_breaks_a_promise(start: int) -> None:

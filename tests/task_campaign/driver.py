@@ -13,8 +13,8 @@ import msgspec
 
 from adaptive_scheduler import Command, Executor
 from adaptive_scheduler.core.config import Timing
+from adaptive_scheduler.runs.driver import start_run as starting
 from adaptive_scheduler.runs.driver.future import TaskFuture
-from adaptive_scheduler.runs.driver.start_run import start_run
 from adaptive_scheduler.runs.run_manager import run_folder
 from tests.task_campaign import work
 from tests.task_campaign.plan import Plan, read_plan
@@ -29,6 +29,8 @@ PRIORITIES, POOLS = 0.3, 3.0
 MOST_JOBS, MOST_OF_NODES = 2, 4
 #: Seconds after which a silent job is cancelled, where whole nodes die.
 SILENT = 8.0
+#: Seconds in which a manager that lives must answer: one of a machine with a load of 70 took more than 20.
+MANAGER_PATIENCE = 300.0
 #: So short that what is lost is noticed within seconds.
 TIMING = Timing(
     beat=0.5, lease=4.0, interval=1.0, grace=5.0, patience=30.0, kill_wait=5.0, driver_patience=60.0
@@ -44,7 +46,8 @@ class CampaignDriver:
         folder = plan.path / "run"
         # a job whose node has died is silent, and in the queue still
         timing = msgspec.structs.replace(TIMING, patience=SILENT) if plan.nodes else TIMING
-        start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), timing)
+        starting.PATIENCE = MANAGER_PATIENCE
+        starting.start_run(run_folder(folder, "kills"), "kills", plan.scheduler(), timing)
         self.executor = Executor(
             plan.scheduler(),
             folder=folder,

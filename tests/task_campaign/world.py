@@ -30,8 +30,8 @@ from tests.task_campaign import driver, work
 from tests.task_campaign.plan import GPUS_OF_NODE, Plan, write_plan
 
 ROOT = Path(__file__).parents[2]
-#: Seconds in which everything must be over after the run.
-SILENCE = 10.0
+#: Seconds in which everything must be over after the run: less than what waits for a manager that is gone.
+SILENCE = 25.0
 #: Of the batch system, where jobs have whole ones.
 NODES = 4
 #: What runs in the processes of a job, by their command line.
@@ -150,7 +150,7 @@ class World:
         except NoObservation:
             return []
 
-    def command(self, argv: list[str], timeout: float = 30) -> CommandResult:
+    def command(self, argv: list[str], timeout: float = 180) -> CommandResult:
         """Run a command of the batch system."""
         done = subprocess.run(
             argv, capture_output=True, text=True, env=self.env, timeout=timeout, check=False,
@@ -215,7 +215,7 @@ class World:
                     self.command(argv)
 
     def _kill_all(self) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (left := self.processes()) and time.monotonic() < end:
             for process in left:
                 with contextlib.suppress(psutil.Error):

@@ -41,5 +41,5 @@ def test_a_link_whose_thread_died_is_broken(
 
     monkeypatch.setattr("adaptive_scheduler.client.link.Connection", dies)
     with ManagerLink(RunFolder(tmp_path / "db.tinydb"), OWNER, Timing()) as link:
-        link._thread.join(10)
+        link._thread.join(60)
         assert link.is_broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from adaptive_scheduler.core.doctor.observations import (
     UrlTried,
 )
 from adaptive_scheduler.core.doctor.table import CHECKS, FAULTS
-from adaptive_scheduler.runs.doctor.guard import make_checks
+from adaptive_scheduler.runs.doctor import guard
 from docs import doctor as page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,8 +97,13 @@ def test_json_says_what_it_is() -> None:
     assert set(one) == documented
 
 
-def test_a_check_that_hangs_or_breaks_says_so_and_the_others_are_made() -> None:
+def test_a_check_that_hangs_or_breaks_says_so_and_the_others_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     end = threading.Event()
+    seconds = {"folder": 0.5, "host": 60.0, "profile": 60.0}
+    limits = {name: replace(CHECKS[name], seconds=limit) for name, limit in seconds.items()}
+    monkeypatch.setattr(guard, "CHECKS", limits)
 
     def hangs() -> Finding:
         end.wait()
@@ -107,7 +113,7 @@ def test_a_check_that_hangs_or_breaks_says_so_and_the_others_are_made() -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     attempts = {"folder": hangs, "host": breaks, "profile": lambda: fine("profile", "")}
-    found = make_checks(attempts, 2.0)
+    found = guard.make_checks(attempts)
     end.set()
     assert [one.check for one in found] == ["folder", "host", "profile"]
     assert [one.level for one in found] == [Level.UNKNOWN, Level.UNKNOWN, Level.OK]

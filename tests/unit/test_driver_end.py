@@ -68,7 +68,7 @@ def test_a_head_that_cannot_be_started_again_is_told(
     told: list[Exception] = []
     monkeypatch.setattr(pools, "start_head", start)
     head = pools.LocalHead(RunFolder(tmp_path / "run"), Here(), lambda: True, told.append)
-    head._thread.join(20)
+    head._thread.join(60)
     assert "cannot be started: [Errno 11]" in str(told[0])
 
 
@@ -80,7 +80,7 @@ def test_a_watch_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     told = threading.Event()
     keeper = start_run.ManagerKeeper(LocalSite(RunFolder(tmp_path / "run")), "name", fail)
     keeper.watch(lambda _: told.set())
-    assert told.wait(20)
+    assert told.wait(60)
 
 
 @pytest.mark.parametrize("gpus", ["0,1", -1, True, 1.5, [""], ["0,1"], [0, "0"], None])

@@ -117,9 +117,9 @@ def test_fault_24_a_look_at_the_queue_does_not_grow_with_the_learners() -> None:
             cluster.clock.advance(40.0)
             (task,) = cluster.manager.commands_due()
             look = cluster.batch.carry_out(task)
-            began = time.perf_counter()
+            began = time.thread_time()
             cluster.manager.on_result(look)
-            took.append(time.perf_counter() - began)
+            took.append(time.thread_time() - began)
         best[n] = min(took)
     print(f"a look with 200 learners: {best[200]:.5f} s, with 100,000: {best[100_000]:.5f} s")
     assert best[100_000] < max(5 * best[200], 0.003), "looking at each row once takes 0.005 s"

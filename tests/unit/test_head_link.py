@@ -75,14 +75,13 @@ def test_a_head_with_news_all_the_time_hears_a_slow_manager(
     """Each newer report made it deaf for the answer to the one before: its slots stayed empty."""
     link = HeadLink(RunFolder(tmp_path / "run"), Owner("1", 0, 0, "a"), Hello("host", 1, 1))
     heard = n = 0
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while heard < 5:
         n += 1
         link.post(Trade(ended=[End(n, n, EndKind.VALUE)], wait=5.0))
         time.sleep(NEWS)
         while link.answers:
             heard = max(heard, link.answers.popleft().heard)
-        assert n < 200
         assert time.monotonic() < end, "it hears nothing"
     assert link.fault is None
 
@@ -95,7 +94,7 @@ def test_what_a_report_that_was_never_sent_would_have_told_is_told(
     ends = [End(1, 1, EndKind.VALUE)]
     for n in range(10):
         link.post(Trade(ended=ends, begun=[(n, 0, 100 + n)]))
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     told: set[int] = set()
     while told != set(range(10)):
         assert time.monotonic() < end, told

@@ -194,7 +194,7 @@ def test_a_connection_that_comes_after_the_end_is_ended(monkeypatch: pytest.Monk
     def connect() -> Any:
         tries.append(1)
         if len(tries) > 1:
-            assert may_connect.wait(20)
+            assert may_connect.wait(60)
         return sessions[len(tries) - 1]
 
     said: list[str] = []
@@ -206,7 +206,7 @@ def test_a_connection_that_comes_after_the_end_is_ended(monkeypatch: pytest.Monk
         time.sleep(0.01)
     link.close()
     may_connect.set()
-    assert sessions[1].has_ended.wait(20)
+    assert sessions[1].has_ended.wait(60)
     assert len(said) == 1
     assert "is lost: it broke. It is taken up again" in said[0]
     with pytest.raises(FarHostError):

@@ -83,7 +83,7 @@ def test_each_view_has_a_conversation_and_the_thread_ends_with_the_last(folder: 
 def test_an_error_of_the_view_is_told_and_does_not_end_it(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    front = Front()
+    front, before = Front(), threads()
     watcher = Watcher(views_of(folder), 0.05, front)
     monkeypatch.setattr(watcher._views.source, "table", lambda: 1 / 0)
     watcher.put("a", {"type": "rows", "request": 1})
@@ -91,6 +91,7 @@ def test_an_error_of_the_view_is_told_and_does_not_end_it(
     watcher.put("a", {"type": "hello"})
     wait_until(lambda: "summary" in front.kinds("a"))
     watcher.end()
+    wait_until(lambda: threads() == before)
 
 
 class Deaf(Front):

@@ -163,8 +163,10 @@ class Driver:
             while self._threads[0].is_alive() and time.monotonic() < end and is_heard():
                 self._threads[0].join(LOOK)
         os.eventfd_write(self._stop, 1)
-        if threading.current_thread() is not self._threads[1]:
-            self._threads[1].join(patience)
+        end = time.monotonic() + patience
+        for thread in self._threads:  # the sender hears of it, too
+            if threading.current_thread() is not thread:
+                thread.join(max(0.0, end - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
             os.close(self._stop)
 

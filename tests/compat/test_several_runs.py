@@ -34,7 +34,7 @@ class Watch:
             self.most = max(self.most, self.now.total())
 
     def until(self, is_so: Callable[[Counter[str]], bool]) -> None:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while not is_so(self.now):
             assert time.monotonic() < deadline, self.now
             time.sleep(0.05)
@@ -79,7 +79,7 @@ def test_a_limit_is_shared_fairly_and_what_one_does_not_need_another_has(tmp_pat
     for name in ("b1", "b2", "c0", "c1", "c2"):
         (tmp_path / name).touch()
     for run in runs.values():
-        assert run.wait(240, progress=False).phases == {"done": 3}
+        assert run.wait(600, progress=False).phases == {"done": 3}
     watch.close()
     assert watch.most == 3
     assert runs["c"].max_jobs == 100  # its own limit, for another start
@@ -93,10 +93,10 @@ def test_the_third_run_waits_for_the_second_also_while_that_is_starting(tmp_path
             (tmp_path / f"{name}{place}").touch()
     runs[0].start()
     together, starts = start_one_by_one(*runs, interval=0.2)
-    assert together.result(200) is None
+    assert together.result(600) is None
     assert [one.result(0) for one in starts] == [None, None]
     assert [str(run.status()) for run in runs[:2]] == ["finished", "finished"]
-    assert runs[2].wait(240, progress=False).phases == {"done": 3}
+    assert runs[2].wait(600, progress=False).phases == {"done": 3}
 
 
 @pytest.mark.parametrize("most", [None, 1])
@@ -112,7 +112,7 @@ def test_in_another_session_start_all_carries_on_what_has_ended(
         run = RunManager(made, [learner], [fname], goal=goal, folder=folder, interval=0.5)
         several = MultiRunManager([run], max_jobs=most)
         several.start_all()
-        assert run.wait(240, progress=False).phases == {"done": 1}
+        assert run.wait(600, progress=False).phases == {"done": 1}
         several.start_all()  # that of this session has ended, and stays so
         assert not run.awaits_start
         return run

@@ -21,7 +21,7 @@ def test_jobs_save_tables_beside_the_data(tmp_path: Path) -> None:
         made, [adaptive.SequenceLearner(lambda x: {"a": x}, [1, 2])], [fname],
         folder=tmp_path / "run", interval=1, save_dataframe=True, dataframe_format="csv",
     )  # fmt: skip
-    run_manager.start().wait(200)
+    run_manager.start().wait(600)
     assert utils.fname_to_dataframe(fname, "csv").read_text().splitlines()[0] == "i,x,y.a"
     frame = run_manager.load_dataframes()
     assert list(frame["y.a"]) == [1, 2]

@@ -18,8 +18,8 @@ def test_tasks_that_fit_on_no_node_fail_when_they_are_sent(in_slurm: Path) -> No
     tasks = [executor.submit(abs, -1), executor.submit(len, "ab")]
     with pytest.raises(InputError, match="120 cores, and a job asks for 500"):
         executor.finalize()
-    for task in as_completed(tasks, timeout=200):
+    for task in as_completed(tasks, timeout=600):
         with pytest.raises(InputError, match="cores_per_node="):
-            task.result(200)
+            task.result(600)
     assert not (in_slurm / "tasks").exists()
     executor.shutdown()

@@ -25,7 +25,7 @@ from adaptive_scheduler.runs.compat.widgets import log_panel
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -88,7 +88,7 @@ def test_a_panel_of_a_run_before_its_start_and_after_its_end(tmp_path: Path) -> 
     press(panel, "show logs")
     press(panel, "show database")
     run.start()
-    run.wait(120, progress=False)
+    run.wait(600, progress=False)
     press(panel, "update info")
     assert "<th style='text-align: left'>finished</th><td>2</td>" in shown(panel)
     words = "a line of the function"
@@ -136,8 +136,8 @@ def test_a_panel_of_a_run_of_tasks_is_like_one_of_learners(
     tasks = [executor.submit(say, 2), executor.submit(int, "no number")]
     assert "not started" in shown(MultiRunManager([run]).info())
     run.start()
-    assert tasks[0].result(120) == 22
-    assert isinstance(tasks[1].exception(120), ValueError)
+    assert tasks[0].result(600) == 22
+    assert isinstance(tasks[1].exception(600), ValueError)
     both = MultiRunManager([run]).info()
     assert "<th style='text-align: left'>failed</th><td>1</td>" in shown(both)
     for panel in ("show logs", "show database", "show results"):
@@ -195,10 +195,10 @@ def test_a_kill_manager_cancels_a_job_of_a_run_which_sends_another(tmp_path: Pat
         run.scheduler, run.database_manager, interval=0.2, move_to=tmp_path / "old logs"
     )
     made.start()
-    run.wait(200, progress=False)
+    run.wait(600, progress=False)
     run.load_learners()
     assert run.learners[0].data == {0: 0}
-    made.task.result(120)
+    made.task.result(600)
     assert len(made.cancelled) == 1
     assert [path for path in (tmp_path / "old logs").iterdir() if path.suffix == ".out"]
     frame = server_support.parse_log_files(run.database_manager, run.scheduler)
@@ -211,7 +211,7 @@ def test_a_run_that_has_failed_says_so_by_the_former_error(tmp_path: Path) -> No
 
     run = a_run(tmp_path, broken, n=1, max_fails=1, point_retries=0)
     run.start()
-    run.wait(120, progress=False)
+    run.wait(600, progress=False)
     assert isinstance(run.task.exception(), server_support.MaxRestartsReachedError)
     with pytest.raises(server_support.MaxRestartsReachedError, match="failed"):
         run.task.result()

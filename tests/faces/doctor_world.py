@@ -113,7 +113,7 @@ class Machine:
     def home(self) -> Path:
         return self.folder / "home"
 
-    def doctor(self, *words: str, shell: str = "", timeout: float = 400) -> Said:
+    def doctor(self, *words: str, shell: str = "", timeout: float = 900) -> Said:
         """Run the command; `shell` is run before it, in the same process."""
         argv = [*self.within, *CLI, "doctor", *words, "--json"]
         if shell:

@@ -49,7 +49,7 @@ def run_of(folder: Path, options: list[dict[str, Any]], setup: str = "", **more:
 
 def blocker(cluster: PrivateSlurm, *options: str, timeout: float = 60) -> str:
     """A job of somebody else."""
-    job = ["--parsable", "--output=/dev/null", *options, "--wrap=sleep 600"]
+    job = ["--parsable", "--output=/dev/null", *options, "--wrap=sleep 7200"]
     done = cluster.run("sbatch", *job, timeout=timeout)
     return done.stdout.strip()
 

@@ -83,7 +83,9 @@ def test_jobs_at_limits_of_a_qos_and_of_an_account(cluster: PrivateSlurm, tmp_pa
         never = says(run, 3, "job never starts")
         assert QOS["minute"][1] in never.text
         assert "give a shorter walltime=" in never.reasons[0].remedy
-        (job,) = re.findall(r"(\d+) " + QOS["jobs"][1], cluster.run("squeue", "-o", "%i %r").stdout)
+        # Slurm takes its reasons back for a moment
+        waiting = re.compile(r"(\d+) " + QOS["jobs"][1])
+        (job,) = until(lambda: waiting.findall(cluster.run("squeue", "-o", "%i %r").stdout))
         until(lambda: run.explain_job(job).cause == "queue limit")
         assert cluster.accounts is not None
         cluster.accounts.manage("modify", "qos", "jobs", "set", "MaxJobsPerUser=-1")

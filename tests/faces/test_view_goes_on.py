@@ -100,7 +100,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunManager]
     yield made
     if made.folder.config.exists() and not made.snapshot("none").over:
         made.cancel()
-        made.wait(60)
+        made.wait(300)
 
 
 def kill(run: RunManager) -> None:

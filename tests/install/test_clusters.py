@@ -18,7 +18,7 @@ def test_two_workers_of_a_cluster_evaluate_and_end(name, tmp_path):
 def test_fault_31_a_cluster_ends_when_the_client_is_killed(name, tmp_path):
     left = [int(pid) for pid in on_two_workers(name, tmp_path, "killed").split()]
     processes = [psutil.Process(pid) for pid in left if psutil.pid_exists(pid)]
-    _, alive = psutil.wait_procs(processes, timeout=120)
+    _, alive = psutil.wait_procs(processes, timeout=400)
     assert alive == []
 
 

@@ -85,7 +85,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(environment: Path) -> None
 
 def test_the_command_line_answers(environment: Path) -> None:
     command = environment / "venv" / "bin" / "adaptive-scheduler"
-    assert "run" in run([command, "--help"], environment, 120)
+    assert "run" in run([command, "--help"], environment, 400)
 
 
 def test_a_run_over_mpi_from_the_wheel_reaches_its_goal(environment: Path) -> None:

@@ -56,9 +56,8 @@ def live(tmp_path: Path) -> Iterator[RunManager]:
     """One job at a time for three learners that never end."""
     learners = [adaptive.Learner1D(hang, (-1, 1)) for _ in range(3)]
     names = [tmp_path / "data" / f"x={n}.pickle" for n in range(3)]
-    run = RunManager(
-        LocalScheduler(cores=1), learners, names, folder=tmp_path / NAME, goal=9, max_jobs=1
-    )
+    scheduler = LocalScheduler(cores=1, state=tmp_path / "batch")  # its own: the first job is 1
+    run = RunManager(scheduler, learners, names, folder=tmp_path / NAME, goal=9, max_jobs=1)
     run.start()
     try:
         yield run

@@ -25,7 +25,7 @@ TEXT = (ROOT / "docs" / "sweep.md").read_text()
 def sweep(folder: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "adaptive_scheduler.cli", *words], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=250, check=False,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "ADAPTIVE_SCHEDULER_LOCALBATCH": str(folder / "batch")},
     )  # fmt: skip

@@ -74,13 +74,19 @@ def losses(home: Path) -> list[str]:
     return sorted(path.name for path in (home / "output").glob("val_loss-*.txt"))
 
 
-def asked(home: Path) -> list[tuple[float, int]]:
-    """The points, as each task has printed them."""
-    found = []
+def points_of(home: Path) -> dict[str, tuple[float, int]]:
+    """The points, as each task that has begun has printed them, by the names of their files."""
+    found = {}
     for path in sorted((home / "output").glob("0*.txt")):
-        drop, size = re.findall(r'"drop": (\S+), "batch_size": (\d+)', path.read_text())[-1]
-        found.append((float(drop), int(size)))
+        said = re.findall(r'"drop": (\S+), "batch_size": (\d+)', path.read_text())
+        if said:
+            found[path.name] = float(said[-1][0]), int(said[-1][1])
     return found
+
+
+def asked(home: Path) -> list[tuple[float, int]]:
+    """The points of all tasks, in their order."""
+    return list(points_of(home).values())
 
 
 # ------------------------------------------------------------------- the example
@@ -91,7 +97,10 @@ def test_the_example_runs_to_its_end_and_says_what_such_a_workflow_says(home: Pa
     lines = printed.splitlines()
     assert lines[0].startswith("search start: ")
     assert lines[-1] == "Workflow complete!"
-    assert len(re.findall(r"^started: \d+", printed, re.MULTILINE)) == 12
+    # of one that has ended by the time it is looked at no process is known
+    started = re.findall(r"^started: (\d+|for a moment only) on ", printed, re.MULTILINE)
+    assert len(started) == 12
+    assert any(map(str.isdecimal, started))
     running = [int(n) for n in re.findall(r"^tasks_running: (\d+)$", printed, re.MULTILINE)]
     assert (running[:4], max(running), running[-1]) == ([1, 2, 3, 4], 4, 0)
     assert losses(home) == [f"val_loss-{n:04d}.txt" for n in range(12)]
@@ -116,11 +125,12 @@ def test_the_example_that_is_killed_goes_on(home: Path) -> None:
     wait_for(lambda: len(losses(home)) >= 4)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate(timeout=60)
-    before = asked(home)
+    before = points_of(home)  # some may just begin
+    assert len(before) >= 4
     printed = run(["./main.sh", "1", "3", "12"], home)
     assert printed.splitlines()[-1] == "Workflow complete!"
     assert printed.count("\ndone: ") == 12, "what is known is shown, too"
-    assert asked(home)[: len(before)] == before
+    assert before.items() <= points_of(home).items()
     assert len(asked(home)) == 12
 
 
@@ -130,7 +140,7 @@ def test_a_ctrl_c_ends_the_programs_and_says_how_to_go_on(home: Path) -> None:
     driver = begin(["adaptive-scheduler", "search", "new.yaml"], home)
     wait_for(lambda: (home / "pids").exists() and len((home / "pids").read_text().split()) == 2)
     os.kill(driver.pid, signal.SIGINT)
-    printed, _ = driver.communicate(timeout=60)
+    printed, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130, printed
     assert "To go on" in printed
     pids = (home / "pids").read_text().split()

@@ -56,7 +56,7 @@ class Accidents:
         return until(lambda: self.processes(CLIENT))[0]
 
 
-def until(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], timeout: float = 120.0) -> Any:
     """Wait for something to be true; returns it."""
     deadline = time.monotonic() + timeout
     while not (found := condition()):

@@ -99,7 +99,7 @@ class ClientRun:
         return (self.folder.ends / job).exists()
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], timeout: float = 120.0) -> Any:
     end = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < end, "the condition did not come true in time"
@@ -107,7 +107,7 @@ def wait_for(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
     return found
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 120.0) -> tuple[int, str]:
     """Exit code and output of a client; it is ended if it does not end by itself."""
     try:
         output, _ = process.communicate(timeout=timeout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,9 +26,21 @@ def square(x, seconds=0.02):
     return x**2
 
 
+class Enough:
+    """A goal: as many points as a file beside the learner's ledger says, once it is there."""
+
+    def __call__(self, learner):
+        path = f"{learner.function.path}.enough"
+        if not os.path.exists(path):  # noqa: PTH110  the class travels by value
+            return False
+        with open(path) as file:  # noqa: PTH123
+            return learner.npoints >= int(file.read())
+
+
 def test_nothing_is_lost_by_kills_of_manager_client_and_job_script(accidents: Accidents) -> None:
     ledgers = [Ledger(accidents.folder / f"ledger{n}", square) for n in range(3)]
-    run = accidents.make([adaptive.Learner1D(ledger, (-1, 1)) for ledger in ledgers], goal=300)
+    learners = [adaptive.Learner1D(ledger, (-1, 1)) for ledger in ledgers]
+    run = accidents.make(learners, goal=Enough())  # however late a kill comes, it hits a learner
     run.start()
     until(lambda: all(ledger.lines() for ledger in ledgers[:2]))
     manager = holder(run.folder.lock)
@@ -40,7 +51,10 @@ def test_nothing_is_lost_by_kills_of_manager_client_and_job_script(accidents: Ac
     run.resume()
     until(lambda: any(item.crashes for item in run.snapshot("all").items))
     accidents.processes(JOB_SCRIPT)[-1].kill()
-    end = run.wait(60)
+    for ledger in ledgers:  # so that all is asked for again
+        enough = str(len(ledger.lines()) + 150)
+        files.write_atomically(Path(f"{ledger.path}.enough"), enough.encode())
+    end = run.wait(200)
     assert end.phases == {"done": 3}
     assert end.submitted <= 4
     items = run.snapshot("all").items
@@ -75,7 +89,8 @@ def test_fault_23_a_cancel_in_mid_run_ends_all_soon_and_keeps_the_points(
     accidents: Accidents,
 ) -> None:
     ledger = Ledger(accidents.folder / "ledger", square)
-    run = accidents.make([adaptive.Learner1D(ledger, (-1, 1))], goal=100_000)
+    # what has begun may end for a third of kill_wait
+    run = accidents.make([adaptive.Learner1D(ledger, (-1, 1))], {"kill_wait": 60}, goal=100_000)
     run.start()
     until(lambda: any(item.npoints for item in run.snapshot("all").items))
     run.cancel()
@@ -133,11 +148,18 @@ def test_fault_04_a_client_waits_for_room_with_what_it_computed(
     assert fresh.npoints == 30
 
 
-def test_a_client_that_must_end_does_not_wait_for_room(tmp_path: Path, disk: Full) -> None:
+def test_a_client_that_must_end_does_not_wait_for_room(
+    tmp_path: Path, disk: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adaptive_scheduler.evaluation.learners.store.PAUSE", 0.1)
     learner = adaptive.SequenceLearner(partial(square, seconds=0), list(range(30)))
+
+    def told(progress: dict[str, str]) -> None:
+        if progress["problem"]:
+            run.stop("signal", 3.0)
+
     with ThreadPoolExecutor(2) as pool:
-        run = LearnerRun(LearnerWork(learner, str(tmp_path / "x"), None, pool, 2))
-        threading.Timer(1.0, run.stop, ("signal", 3.0)).start()
+        run = LearnerRun(LearnerWork(learner, str(tmp_path / "x"), None, pool, 2, on_progress=told))
         outcome = run.run()
     assert (outcome.saved, outcome.error) == (False, None)  # so it is released, not failed
     assert "No space left" in outcome.problem

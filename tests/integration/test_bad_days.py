@@ -276,7 +276,9 @@ def test_a_disk_that_is_full_for_a_while(
         while time.monotonic() - begin < FULL:
             time.sleep(0.5)
             disk.fill()
-        (line, *_) = (line for line in run.status().text.splitlines() if words in line)
+        (line, *_) = here.until(
+            lambda: [line for line in run.status().text.splitlines() if words in line], 60
+        )
         print(f"\nstatus after {FULL} s: {line}")
         assert "by itself" in line
         assert run.status() == "running"

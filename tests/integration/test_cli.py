@@ -157,7 +157,7 @@ def test_help_lists_commands_and_exit_codes_and_is_fast(terminal: Terminal) -> N
     spent = (
         after.children_user + after.children_system - before.children_user - before.children_system
     )
-    assert spent < 1.0, "seconds of processor time; expected: 0.2"
+    assert spent < 2.0, "seconds of processor time; expected: 0.2"
 
 
 def test_a_run_from_start_to_end(terminal: Terminal) -> None:
@@ -263,7 +263,7 @@ def test_what_is_asked_of_a_manager_that_ends_just_then_is_done_without_it(
     asking = terminal.start("retry", "study", "0")
     time.sleep(2)
     os.kill(manager, signal.SIGKILL)
-    assert asking.wait(60) == 0
+    assert asking.wait(180) == 0
     terminal.run("cancel", "study")
 
 
@@ -275,6 +275,7 @@ def test_a_detached_run_whose_manager_is_killed_is_resumed_and_cancelled(
     assert "its manager runs on" in terminal.run("resume", "study", "--if-dead")
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
     os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+    terminal.until(lambda snapshot: not snapshot.alive)
     assert "no manager runs" in terminal.run("status", "study", code=3)
     terminal.run("resume", "study", "--if-dead")
     terminal.until(lambda snapshot: snapshot.alive and snapshot.points > 0)
@@ -294,7 +295,7 @@ def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
         lambda snapshot: snapshot.phases.get("running", 0) == 2 and shown.stat().st_size > 0
     )
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(60) == 130
+    assert watching.wait(180) == 130
     assert terminal.status()["alive"] is True
     assert "its manager runs on" in terminal.run("resume", "study")
     assert "they have not ended yet" in terminal.run("retry", "study", "0", "1", "2")
@@ -303,13 +304,13 @@ def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
 def test_fault_23_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
     process = terminal.start("run", terminal.learners_file(), *LOCAL, "--goal", "1h")
     config = terminal.folder / "study" / "db.tinydb.run" / "run.json"
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not config.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
     terminal.until(lambda snapshot: snapshot.phases.get("running", 0) > 0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(180) == 130
     assert terminal.queue() == []
     assert terminal.status()["alive"] is False
 
@@ -333,12 +334,13 @@ def test_the_manager_as_a_job_of_its_own(terminal: Terminal) -> None:
     assert "lives already" in terminal.run("manager", "study", "--as-job", code=2)
     lock = terminal.folder / "study" / "db.tinydb.run" / "manager.lock"
     os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+    terminal.until(lambda snapshot: not snapshot.alive)
     terminal.run("manager", "study", "--as-job", "--walltime", "10m")
     terminal.until(lambda snapshot: snapshot.alive and snapshot.points > 0)
     names = [json.loads(row)["name"] for row in terminal.queue()]
     assert sorted(names) == ["study", "study-manager"]
     terminal.run("cancel", "study")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while terminal.queue():
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -187,7 +187,7 @@ def test_1_each_learner_fails_by_itself_whatever_ends_a_process(
         {"executor_type": executor}, goal=has_five, max_fails=0, max_crashes=1,
     )  # fmt: skip
     run.start()
-    run.wait(100)
+    run.wait(250)
     *items, good = run.snapshot("all").items
     assert good.phase == "done"
     for place, item in zip(bad, items, strict=True):
@@ -244,7 +244,7 @@ def test_1_what_fails_before_a_learner_could_begin_holds_the_run(
         goal=ExitsInAJob(settings["goal"]) if "goal" in settings else has_five,
     )
     run.start()
-    until(lambda: any(note.startswith("held") for note in run.snapshot().notes), 90)
+    until(lambda: any(note.startswith("held") for note in run.snapshot().notes), 200)
     (held,) = [note for note in run.snapshot().notes if note.startswith("held")]
     assert told in held
     assert {item.fails + item.crashes for item in run.snapshot("all").items} == {0}

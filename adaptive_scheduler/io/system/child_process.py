@@ -319,9 +319,10 @@ def environment_of(pid: int) -> list[bytes]:
     data = _read(path)
     end = time.monotonic() + _EXECUTION
     while not data and os.access(path, os.R_OK):  # not the kernel's own, nor another user's
+        is_late = time.monotonic() > end  # before it is looked at: this process may be held up, too
         is_early = _is_being_executed(pid)
         data = _read(path)  # also if it no longer is: it may have been a moment ago
-        if not is_early or time.monotonic() > end:
+        if not is_early or is_late:
             break
         time.sleep(_INSTANT)
     return data.split(b"\0")

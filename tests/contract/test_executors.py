@@ -43,8 +43,21 @@ def opened(request):
 
 
 def where(x):
-    time.sleep(0.02)
     return os.getpid(), [name for name in ("adaptive", "numpy") if name in sys.modules]
+
+
+def met(folder, workers, x):
+    """The process, when so many have come: one that is quick must not do all alone."""
+    (Path(folder) / str(os.getpid())).touch()
+    end = time.monotonic() + 120
+    while len(os.listdir(folder)) < workers and time.monotonic() < end:
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def meeting(folder, workers, points):
+    folder.mkdir()
+    return adaptive.SequenceLearner(functools.partial(met, str(folder), workers), range(points))
 
 
 def test_a_lambda_runs_in_worker_processes(opened, tmp_path):
@@ -54,9 +67,9 @@ def test_a_lambda_runs_in_worker_processes(opened, tmp_path):
     outcome = run_learner(LearnerWork(learner, str(tmp_path / "a.pickle"), None, pool, workers))
     assert (outcome.reason, outcome.error) == ("goal", None)
     assert learner.result() == [x + 3 for x in range(20)]
-    learner = adaptive.SequenceLearner(where, range(30))
+    learner = meeting(tmp_path / "met", workers, 30)
     run_learner(LearnerWork(learner, str(tmp_path / "b.pickle"), None, pool, workers))
-    pids = {pid for pid, _ in learner.result()}
+    pids = set(learner.result())
     assert os.getpid() not in pids
     assert len(pids) == workers
 
@@ -93,7 +106,7 @@ def test_initializers_run_once_in_each_worker(opened, tmp_path):
         with Path(path).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
-    learner = adaptive.SequenceLearner(where, range(20))
+    learner = meeting(tmp_path / "met", workers, 20)
     work = LearnerWork(
         learner, str(tmp_path / "a.pickle"), None, pool, workers,
         initializers=(functools.partial(note, str(path)),),

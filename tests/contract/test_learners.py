@@ -113,7 +113,7 @@ def test_a_stopped_learner_keeps_returned_points_and_the_next_owner_continues(na
     fname = fname_of(name, tmp_path)
     work = LearnerWork(
         make(), fname, goal, pool, 2, token=1,
-        on_progress=lambda _: run.stop("signal", 5.0), progress_interval=0.03,
+        on_progress=lambda _: run.stop("signal", 60.0), progress_interval=0.03,
     )  # fmt: skip
     run = LearnerRun(work)
     outcome = run.run()

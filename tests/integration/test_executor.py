@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from adaptive_scheduler.runs.driver.start_run import has_manager, is_closed, sta
 from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.scheduler import Here
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def double(x: Any) -> Any:
@@ -344,9 +344,7 @@ def test_what_is_known_of_a_task_while_it_runs_and_afterwards(
         return what
 
     future = executor.options(tag="known", priority=2.0, name="a name").submit(wait, "x")
-    end = time.monotonic() + PATIENCE
-    while future.pid is None and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: future.pid is not None)
     head = executor._closing.heads[0].name
     assert (future.state, future.job, future.node) == ("running", head, socket.gethostname())
     pid = future.pid
@@ -390,6 +388,7 @@ def test_the_best_goes_first_also_after_a_change(executor: Executor, tmp_path: P
     futures = [whole.options(priority=n).submit(note, n) for n in range(4)]
     futures[0].priority = 10
     executor.update_priorities(futures[1:3], [7, 8])
+    until(lambda: priorities(executor, futures) == [10, 7, 8, 3])  # all are on their way until then
     go.touch()
     waits.result(PATIENCE)
     for future in futures:
@@ -397,6 +396,19 @@ def test_the_best_goes_first_also_after_a_change(executor: Executor, tmp_path: P
     assert order.read_text().split() == ["0", "2", "1", "3"]
     with pytest.raises(InputError, match="priorities"):
         executor.update_priorities(futures, [1])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def priorities(executor: Executor, futures: list[TaskFuture[Any]]) -> list[float]:
+    """Those that the run knows, of those tasks that it has."""
+    known = {row["task"]: row["priority"] for row in executor.tasks()}
+    return [known[future.task] for future in futures if future.task in known]
 
 
 def test_a_task_is_tried_again_as_often_as_it_may_be(executor: Executor, tmp_path: Path) -> None:
@@ -467,8 +479,8 @@ again = Executor.attach(folder)
 found = {future.task: future for future in again.futures}
 mine = [found[int(one)] for one in ids]
 bad = mine.pop()
-facts = [[one.result(20) for one in mine], [(one.args, one.kwargs) for one in mine],
-         [one.state for one in mine], repr(bad.exception(20)), bad.args]
+facts = [[one.result(100) for one in mine], [(one.args, one.kwargs) for one in mine],
+         [one.state for one in mine], repr(bad.exception(100)), bad.args]
 again.shutdown()
 open(out, "wb").write(pickle.dumps(facts))
 """
@@ -584,15 +596,17 @@ def test_two_drivers_on_one_run(executor: Executor) -> None:
     other.shutdown()
 
 
-def test_a_broken_conversation_ends_all_futures(executor: Executor) -> None:
+def test_a_broken_conversation_ends_all_futures(executor: Executor, tmp_path: Path) -> None:
     other = Executor.attach(executor.folder.home)
-    waiting = other.submit(time.sleep, 0.5)
+    go = tmp_path / "go"
+    waiting = other.submit(wait_for, str(go))
     other._book.broken(FileError(executor.folder.keys, "is gone."))
     with pytest.raises(FileError):
         waiting.result(PATIENCE)
     with pytest.raises(BrokenExecutor, match="is gone"):
         other.submit(double, 1)
     other.shutdown()
+    go.touch()
 
 
 def test_a_full_outbox_makes_submit_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from adaptive_scheduler.schedulers.base import Scheduler
 from tests.clusters.pbs import PrivatePBS
 from tests.clusters.slurm import PrivateSlurm
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def job_of(_: Any = None) -> str:
@@ -36,7 +36,8 @@ def test_pools_are_added_and_removed(tmp_path: Path) -> None:
         a, b = executor.options(tag="a"), executor.options(tag="b")
         with pytest.raises(RequestRefusedError, match=r"no pool can ever hold it.*tags a only"):
             b.submit(job_of).result(PATIENCE)
-        name = executor.add_pool(local(tmp_path, 1), accepts=["b"], batch_size=1, idle=0.5)
+        # one job for all four, however late the second of them comes
+        name = executor.add_pool(local(tmp_path, 1), accepts=["b"], batch_size=1, idle=PATIENCE)
         in_a = {future.result(PATIENCE) for future in a.submit_many(job_of, range(20))}
         in_b = {future.result(PATIENCE) for future in b.submit_many(job_of, range(4))}
         assert in_a

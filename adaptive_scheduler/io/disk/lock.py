@@ -161,7 +161,7 @@ class Lock:
     def release(self) -> None:
         """Release the lock, if this process still holds it."""
         if self.is_held():
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)  # the folder may be removed just now
 
 
 def holder(path: Path) -> Holder | None:

@@ -163,10 +163,7 @@ class ManagerKeeper:
             if self._site.lives():
                 return False
             if not self._site.exists():
-                raise RunError(
-                    f"{self._site.folder.database} is gone: the run's folder was removed or renamed. "
-                    "Rename it back, or begin a new run."
-                )
+                raise _is_gone(self._site.folder)
             try:
                 self._site.start(self._name)
             except (RunError, FileError) as error:
@@ -219,7 +216,12 @@ class ManagerKeeper:
 
 
 def start_run(
-    folder: RunFolder, name: str, scheduler: Scheduler | None = None, timing: Timing | None = None
+    folder: RunFolder,
+    name: str,
+    scheduler: Scheduler | None = None,
+    timing: Timing | None = None,
+    *,
+    may_begin: bool = True,
 ) -> None:
     """Start the manager of a run of tasks, unless it lives; carry an existing run on.
 
@@ -232,13 +234,15 @@ def start_run(
         By which jobs of pools are submitted; a run that has one keeps its own.
     timing : Timing, optional
         Of a new run.
+    may_begin : bool
+        Whether it may be a new run; else there must be one.
 
     Raises
     ------
     InputError
         The folder has a run of learners.
     RunError
-        The manager does not start.
+        The manager does not start, or there is no run any more.
     """
     fnames.refuse_unwritable_folder(str(folder.home), "folder")
     _refuse_learners(folder)
@@ -250,7 +254,8 @@ def start_run(
                 for path in (folder.folder, folder.scripts, folder.ends):
                     files.private_folder(path)
                 with held(folder):
-                    _write(folder, name, scheduler, timing or Timing())
+                    new = timing or Timing() if may_begin else None
+                    _write(folder, name, scheduler, new)
         except RunError:
             if not _opens(viewer):
                 raise
@@ -309,13 +314,23 @@ def is_closed(folder: RunFolder) -> bool:
     return not row_codec.read_run(read_tables(folder, undecoded=True)).is_open
 
 
-def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, timing: Timing) -> None:
+def _is_gone(folder: RunFolder) -> RunError:
+    return RunError(
+        f"{folder.database} is gone: the run's folder was removed or renamed. Rename it back, or "
+        "begin a new run."
+    )
+
+
+def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, new: Timing | None) -> None:
+    """Write what a manager needs; `new`: of a run that is begun, None: it must be there."""
     if not folder.database.exists():
+        if new is None:
+            raise _is_gone(folder)
         log_folder = scheduler.log_folder if scheduler is not None else None
         config = RunConfig(
             secrets.token_hex(4), [Resources()], [name],
             os.path.abspath(log_folder or folder.logs),  # noqa: PTH100  keep symlinks
-            environment=record_environment(), kind=TASK, timing=timing,
+            environment=record_environment(), kind=TASK, timing=new,
             limits=JobLimits(max_jobs=MOST_JOBS),
         )  # fmt: skip
         write_config(folder, config)

@@ -72,8 +72,8 @@ class LocalSite:
     def start(
         self, name: str, scheduler: Scheduler | None = None, timing: Timing | None = None
     ) -> None:
-        """Start it here."""
-        start_run.start_run(self.folder, name, scheduler, timing)
+        """Start it here; one that is carried on, with no timing of its own, must still be there."""
+        start_run.start_run(self.folder, name, scheduler, timing, may_begin=timing is not None)
 
     def whereabouts(self) -> InFolder:
         """Its folder has all."""

@@ -10,9 +10,11 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 import tinydb
 
@@ -26,6 +28,7 @@ from adaptive_scheduler.io.disk.lock import Holder
 from adaptive_scheduler.io.storage import database, row_codec
 from adaptive_scheduler.io.storage.database import Database, create
 from adaptive_scheduler.io.storage.read_only import read_tables
+from tests.integration.agent_node import is_alive
 
 
 @pytest.fixture
@@ -322,6 +325,44 @@ def test_a_checkpoint_gives_up_when_its_manager_has_died(folder: RunFolder) -> N
     assert subprocess.run(argv, check=False, timeout=60).returncode == 0
     assert folder.database.read_bytes() == before
     assert rows(folder)["0"] == 1
+
+
+MANAGER_OF_A_CHECKPOINT = """
+import os, subprocess, sys, time
+argv = [sys.executable, "-P", "-m", "adaptive_scheduler.io.storage.checkpoint"]
+print(subprocess.Popen([*argv, sys.argv[1], "1", str(os.getpid()), ""]).pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_checkpoint_that_stands_still_ends_with_its_manager(folder: RunFolder) -> None:
+    """It would have replaced the file when it went on, perhaps one that the next manager had written."""
+    folder.database.unlink()
+    os.mkfifo(folder.database)  # as slow a disk as there can be
+    argv = [sys.executable, "-c", MANAGER_OF_A_CHECKPOINT, str(folder.database)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as manager:
+        assert manager.stdout is not None
+        checkpoint = psutil.Process(int(manager.stdout.readline()))
+        try:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    fd = os.open(folder.database, os.O_WRONLY | os.O_NONBLOCK)
+                    break
+                except OSError:  # it does not read yet
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+            manager.kill()
+            manager.wait()
+            end = time.monotonic() + 60
+            while is_alive(checkpoint.pid):
+                assert time.monotonic() < end, "it goes on without its manager"
+                time.sleep(0.02)
+            os.close(fd)
+        finally:
+            manager.kill()
+            with suppress(psutil.NoSuchProcess):
+                checkpoint.kill()
 
 
 WRITER = """

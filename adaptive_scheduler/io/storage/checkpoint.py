@@ -10,6 +10,7 @@ from adaptive_scheduler.errors import DatabaseError, FileError
 from adaptive_scheduler.io.disk import files
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.io.storage import fact_files, history_file, journal, tinydb_file
+from adaptive_scheduler.io.system import child_process
 
 
 def write_checkpoint(folder: RunFolder, last: int, parent: int, discard_file: bool) -> None:
@@ -71,6 +72,8 @@ def _remove(folder: RunFolder, numbers: list[int]) -> None:
 
 if __name__ == "__main__":
     os.nice(10)  # on one core the manager's answers go first
+    # however long it has stood still: the next manager may have written a newer file by then
+    child_process.end_with_parent()
     write_checkpoint(
         RunFolder(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "discard-file"
     )

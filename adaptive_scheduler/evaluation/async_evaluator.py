@@ -109,7 +109,11 @@ class AsyncEvaluator:
     def take_overdue(self, limit: float) -> list[list[Any]]:
         """Cancel the coroutines that have run for longer; returns their points."""
         begun_before = self._loop.time() - limit
-        late = [one for one, (_, begin) in self._running.items() if begin < begun_before]
+        late = [
+            one
+            for one, (_, begin) in self._running.items()
+            if begin < begun_before and not one.done()
+        ]
         points = [[self._running.pop(running)[0].x] for running in late]
         for running in late:
             running.cancel()

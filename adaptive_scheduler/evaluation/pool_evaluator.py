@@ -283,6 +283,8 @@ class PoolEvaluator:
         late = []
         self._starts.confirm(lambda message: bool(message.future and message.future.running()), now)
         for message, begin in self._starts.before(now - limit - BUDGET):
+            if message.future is not None and message.future.done():
+                continue  # it has come back, and the loop was too busy to take it
             if not message.with_program or now - begin > limit + BUDGET + SETUP:
                 self._forget(message.future)
                 late.append([task.x for task in message.tasks])

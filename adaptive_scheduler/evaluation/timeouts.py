@@ -11,6 +11,8 @@ from adaptive_scheduler.errors import PointTimeoutError
 
 #: Seconds between two checks, at most; and as a share of the limit, so that short limits are kept well.
 CHECK_INTERVAL, CHECK_SHARE = 1.0, 0.1
+#: Seconds by which a check comes too late where the loop stood still: what has come back meanwhile is taken first.
+LATE = 0.5
 #: Points of one message that an error names.
 NAMED = 5
 
@@ -103,6 +105,7 @@ class TimeoutWatch:
         self._limit = limit
         self._on_timeout = on_timeout
         self._timer: asyncio.TimerHandle | None = None
+        self._is_waiting = False
 
     def start(self) -> None:
         """Check regularly, until `stop`."""
@@ -118,6 +121,12 @@ class TimeoutWatch:
 
     def _check(self) -> None:
         assert self._limit is not None
+        assert self._timer is not None
+        is_late = asyncio.get_running_loop().time() - self._timer.when() > LATE
+        self._is_waiting = is_late and not self._is_waiting  # once: it may always be late
+        if self._is_waiting:
+            self.start()
+            return
         for points in self._evaluator.take_overdue(self._limit):
             self._on_timeout(PointTimeoutError(self._limit, _named(points)))
         self.start()

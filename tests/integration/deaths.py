@@ -32,7 +32,7 @@ KINDS = {"serving": 6, "starting": 2, "checkpoint": 2}
 #: One absence of so many is longer than a lease.
 LONG_EVERY, LONG = 25, 35.0
 #: Seconds that a manager must have been there for its clients to be judged.
-JUDGED = 3.0
+JUDGED = 5.0
 
 
 @dataclass

@@ -19,6 +19,7 @@ from adaptive_scheduler.client.tasks.messages import Begun, Slot, Start, TaskEnd
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.core.tasks.command_spec import CommandSpec, CommandStep
 from adaptive_scheduler.core.wire.tasks import EndKind
+from adaptive_scheduler.io.system import child_process
 from tests.integration.agent_node import MARK, kill_all, of_test
 
 #: It ends when it is refused.
@@ -130,3 +131,27 @@ def test_agent_and_supervisor_are_killed_one_after_the_other(head: Head, pause: 
     os.kill(supervisor(head).pid, signal.SIGKILL)
     head.wait(lambda: head.lost > before)
     assert head.run(2).kind is EndKind.VALUE
+
+
+@pytest.fixture
+def subreaper() -> Iterator[None]:
+    """This process is a subreaper for a while, as a head is."""
+    child_process.become_subreaper()
+    yield
+    child_process._prctl(child_process._SET_CHILD_SUBREAPER, 0)
+
+
+def test_no_agent_begins_before_the_last_one_has_ended(subreaper: None, head: Head) -> None:
+    """It was never reaped, and what it had left could run on beside the tasks of the next one."""
+    assert head.run(1).kind is EndKind.VALUE
+    parent = supervisor(head)
+    (agent,) = parent.children()
+    agent.suspend()  # its socket is closed already, and it ends slowly
+    parent.kill()
+    head.wait(lambda: not head.link._life.is_running)
+    head.link._lose()
+    head.link.tick(time.monotonic() + PATIENCE / 2)
+    assert not head.link._life.is_running
+    agent.resume()
+    assert head.run(2).kind is EndKind.VALUE
+    assert not psutil.pid_exists(agent.pid)

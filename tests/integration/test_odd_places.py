@@ -25,7 +25,7 @@ def test_a_node_without_a_locale_a_home_and_a_folder_for_temporary_files(
         [adaptive.Learner1D(partial(square, seconds=0), (-1, 1)) for _ in range(2)], {"setup": bare}
     )
     run.start()
-    assert run.wait(60).phases == {"done": 2}
+    assert run.wait(200).phases == {"done": 2}
     run.load_learners(progress=False)
     assert all(learner.npoints >= 20 for learner in run.learners)
 
@@ -46,7 +46,7 @@ def test_words_that_no_message_can_hold_fail_their_learner_and_nothing_else(
         [adaptive.Learner1D(function, (-1, 1)) for function in functions], max_fails=0
     )
     run.start()
-    assert run.wait(60).phases == {"failed": 2, "done": 1}
+    assert run.wait(200).phases == {"failed": 2, "done": 1}
     half, whole, _ = run.snapshot("all").items
     assert [half.fails, half.crashes, whole.fails, whole.crashes] == [1, 0, 1, 0]
     assert r"no file \udcff\udcfe, no \ud800, \x00, \x1b[2J" in half.reason
@@ -68,7 +68,7 @@ one = Accidents(Path(sys.argv[1]))
 slow = partial(square, seconds=0.02)
 run = one.make([adaptive.Learner1D(slow, (-1, 1)) for _ in range(3)], goal=40)
 run.start()
-print(run.wait(90).phases, run.snapshot().submitted)
+print(run.wait(200).phases, run.snapshot().submitted)
 """
 
 
@@ -84,7 +84,7 @@ def test_three_notebooks_that_start_one_run_at_once_share_it(
         )
         for _ in range(3)
     ]  # fmt: skip
-    said = [notebook.communicate(timeout=150)[0] for notebook in notebooks]
+    said = [notebook.communicate(timeout=250)[0] for notebook in notebooks]
     assert [notebook.returncode for notebook in notebooks] == [0] * 3, said
     assert {text.splitlines()[-1] for text in said} == {"{'done': 3} 2"}, said
     assert run.snapshot("all").items[0].attempts == 1

@@ -60,7 +60,7 @@ def managed(run: ClientRun) -> Iterator[tuple[Engine, Any]]:
 
 def ask(socket: Any, request: bytes) -> bytes:
     socket.send(request)
-    assert socket.poll(10_000), f"no answer to {msgspec.msgpack.decode(request)}"
+    assert socket.poll(60_000), f"no answer to {msgspec.msgpack.decode(request)}"
     return socket.recv()
 
 

@@ -26,18 +26,24 @@ from adaptive_scheduler.io.storage.run_config import read_config
 from adaptive_scheduler.scheduler import LocalScheduler
 from adaptive_scheduler.server_support import RunManager
 from tests.effort import times
-from tests.integration.accidents import Accidents
+from tests.integration.accidents import Accidents, until
 from tests.integration.engine_here import EngineHere
+
+#: Seconds that a point may take: more than a process that stands still for a moment loses.
+LIMIT = 5.0
 
 
 class HangsAt:
-    """Returns x at once, but never at one place."""
+    """Returns x at once, but never at one place; when it is there, it makes a file."""
 
-    def __init__(self, place, seconds=0.05):
+    def __init__(self, place, seconds=0.05, mark=None):
         self.place = place
         self.seconds = seconds
+        self.mark = mark
 
     def __call__(self, x):
+        if x == self.place and self.mark is not None:
+            self.mark.touch()
         time.sleep(3600 if x == self.place else self.seconds)
         return x
 
@@ -60,7 +66,7 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
     executor = ProcessPool()
     pool = executor.open(workers)
     learner = sequence(HangsAt(7))
-    work = LearnerWork(learner, str(tmp_path / "x"), None, pool, workers, point_timeout=1.0)
+    work = LearnerWork(learner, str(tmp_path / "x"), None, pool, workers, point_timeout=LIMIT)
     begin = time.monotonic()
     outcome = run_learner(work)
     seconds = time.monotonic() - begin
@@ -68,21 +74,21 @@ def test_the_run_of_a_learner_ends_with_the_points_it_has(tmp_path: Path, worker
     assert executor.close(pool, 0.1)
     assert isinstance(outcome.error, PointTimeoutError)
     assert re.fullmatch(
-        r"a point took longer than point_timeout=1 s: x=.*7.*", str(outcome.error)
+        r"a point took longer than point_timeout=5 s: x=.*7.*", str(outcome.error)
     ), outcome.error
     assert (outcome.reason, outcome.saved, outcome.is_pool_broken) == ("error", True, False)
     assert outcome.is_pool_stuck
     assert 7 <= outcome.npoints < 30
     assert 7 not in learner.data
-    assert seconds < 60
+    assert seconds < 150
 
 
 def test_slow_starts_and_initializers_are_not_timed_as_points(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(2)
     work = LearnerWork(
-        sequence(HangsAt(-1)), str(tmp_path / "x"), None, pool, 2, point_timeout=1.0,
-        initializers=(lambda: time.sleep(2.0),),
+        sequence(HangsAt(-1)), str(tmp_path / "x"), None, pool, 2, point_timeout=LIMIT,
+        initializers=(lambda: time.sleep(1.5 * LIMIT),),
     )  # fmt: skip
     outcome = run_learner(work)
     executor.close(pool, 5)
@@ -95,33 +101,35 @@ def test_fast_points_in_large_messages_are_timed_too(tmp_path: Path) -> None:
     pool = executor.open(1)
     learner = sequence(HangsAt(1500, seconds=0), 2000)
     outcome = run_learner(
-        LearnerWork(learner, str(tmp_path / "x"), None, pool, 1, point_timeout=1.0)
+        LearnerWork(learner, str(tmp_path / "x"), None, pool, 1, point_timeout=LIMIT)
     )
     executor.close(pool, 0.1)
     assert isinstance(outcome.error, PointTimeoutError)
-    assert 1000 < outcome.npoints <= 1500
+    # what a slow moment leaves of a message is sent again behind the next one
+    assert 1500 - 2 * 512 < outcome.npoints < 2000
+    assert 1500 not in learner.data
     named = re.search(r"one of the (\d+) points x=", str(outcome.error))
     assert named is None or int(named[1]) <= 512
     print(f"{outcome.npoints} points, then: {outcome.error}")
 
 
 def test_messages_that_wait_for_a_worker_are_not_timed(tmp_path: Path) -> None:
-    """The pool has one worker where it is said to have four: three messages wait for 0.5 s each."""
+    """The pool has one worker where it is said to have sixteen: the last message waits for 7.5 s."""
     executor = ProcessPool()
     pool = executor.open(1)
     work = LearnerWork(
-        sequence(HangsAt(-1, 0.5), 8), str(tmp_path / "x"), None, pool, 4, point_timeout=2.5
+        sequence(HangsAt(-1, 0.5), 16), str(tmp_path / "x"), None, pool, 16, point_timeout=LIMIT
     )
     outcome = run_learner(work)
     executor.close(pool, 5)
-    assert (outcome.reason, outcome.npoints) == ("goal", 8)
+    assert (outcome.reason, outcome.npoints) == ("goal", 16)
 
 
 def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         learner = sequence(hangs_at_seven)
         outcome = run_learner(
-            LearnerWork(learner, str(tmp_path / "x"), None, pool, 2, point_timeout=0.5)
+            LearnerWork(learner, str(tmp_path / "x"), None, pool, 2, point_timeout=LIMIT)
         )
     assert isinstance(outcome.error, PointTimeoutError)
     assert str(outcome.error).endswith("x=(7, 7)")
@@ -131,8 +139,14 @@ def test_a_coroutine_is_cancelled_and_the_pool_stays(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_not_left_to_the_next_learner(tmp_path: Path) -> None:
     executor = ProcessPool()
     pool = executor.open(1)
-    run = LearnerRun(LearnerWork(sequence(HangsAt(2)), str(tmp_path / "x"), None, pool, 1))
-    threading.Timer(3.0, run.stop, ("lost", 0.2)).start()
+    function = HangsAt(2, mark=tmp_path / "hangs")
+    run = LearnerRun(LearnerWork(sequence(function), str(tmp_path / "x"), None, pool, 1))
+
+    def stop() -> None:
+        until(function.mark.exists)
+        run.stop("lost", 0.2)
+
+    threading.Thread(target=stop).start()
     outcome = run.run()
     executor.close(pool, 0.1)
     assert outcome.is_pool_stuck, "all its workers hang: nobody could use it"
@@ -181,18 +195,18 @@ def test_the_client_is_started_again_and_the_other_learners_go_on(
     run = accidents.make(
         [adaptive.Learner1D(function, (-1, 1)) for function in functions],
         {"executor_type": executor, "cores": 2 if executor == "mpi4py" else 1}, max_jobs=1, max_fails=1,
-        point_timeout=2,
+        point_timeout=LIMIT,
     )  # fmt: skip
     run.start()
-    run.wait(90)
+    run.wait(150)
     items = run.snapshot("all").items
     assert [item.phase for item in items] == ["failed", "done", "done", "done"]
-    assert items[0].reason == "a point took longer than point_timeout=2 s: x=0.0"
+    assert items[0].reason == "a point took longer than point_timeout=5 s: x=0.0"
     assert (items[0].fails, items[0].crashes, items[0].attempts) == (2, 0, 2)
     assert items[0].npoints == 2, "the points that returned are kept"
-    assert "point_timeout=2 s: x=0.0" in run.status().text
+    assert "point_timeout=5 s: x=0.0" in run.status().text
     print(f"{executor}: {items[0].worked:.1f} s in two claims, {run.snapshot().submitted} jobs")
-    assert items[0].worked < 2 * (2 + 12)
+    assert items[0].worked < 2 * (LIMIT + 50)
 
 
 def test_without_a_timeout_status_shows_since_when_no_point_has_come_back(
@@ -201,21 +215,25 @@ def test_without_a_timeout_status_shows_since_when_no_point_has_come_back(
     monkeypatch.setattr(snapshot, "STALLED", 2.0)
     run = accidents.make([adaptive.Learner1D(HangsAt(0.0), (-1, 1))], {"cores": 1})
     with EngineHere(run, beat=0.5).serving() as here:
+
+        def hangs() -> bool:  # not before the first two points have come back
+            (item,) = run.snapshot("all").items
+            return item.stalled and item.npoints == 2
+
+        here.until(hangs, 60)
         words = r"learner 0 .*: without progress since \d\d:\d\d:\d\d \(\d+ s\)"
-        here.until(lambda: re.search(words, run.status().text), 60)
+        assert re.search(words, run.status().text)
         (item,) = run.snapshot("all").items
-        assert item.stalled
         assert item.idle_since > 2.0
-        assert item.npoints == 2
 
 
 def test_a_goal_that_is_met_does_not_need_the_point_that_hangs(accidents: Accidents) -> None:
     run = accidents.make(
         [adaptive.Learner1D(HangsAt(0.0), (-1, 1)), adaptive.Learner1D(square, (-1, 1))],
-        max_jobs=1, point_timeout=5,
+        max_jobs=1, point_timeout=60,
     )  # fmt: skip
     run.start()
-    run.wait(90)
+    run.wait(150)
     items = run.snapshot("all").items
     assert [(item.phase, item.fails) for item in items] == [("done", 0), ("done", 0)]
     assert run.snapshot().submitted == 1, "the worker that hangs was replaced in its job"
@@ -237,15 +255,15 @@ def test_a_timeout_reaches_the_run_folder_and_stays_with_a_retry(accidents: Acci
     )  # fmt: skip
     with EngineHere(run).serving() as here:
         assert read_config(run.folder).point_timeout == 120.0
-        here.wait(60)
+        here.wait(120)
     command = [sys.executable, "-m", "adaptive_scheduler.cli", "retry", str(run.folder.home)]
     done = subprocess.run(
-        [*command, "--goal", "25"], capture_output=True, text=True, timeout=60, check=False
+        [*command, "--goal", "25"], capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0, done.stderr
     config = read_config(run.folder)
     assert (config.goal.value, config.point_timeout, config.point_retries) == (25, 120.0, 5)
-    run.wait(60)
+    run.wait(120)
 
 
 def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
@@ -254,7 +272,7 @@ def test_the_command_line_refuses_a_time_that_is_none(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "adaptive_scheduler.cli", "run", str(file), "--scheduler", "local",
          "--cores", "1", "--point-timeout", "soon"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=250, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 2
     assert "--point-timeout 'soon' is not understood" in done.stderr

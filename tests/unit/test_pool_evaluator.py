@@ -85,3 +85,18 @@ def test_points_that_are_not_waited_for_do_not_come_back():
     pool.work()
     assert evaluations.returned() == []
     assert evaluations.abandoned() == []
+
+
+def test_a_message_that_has_come_back_is_not_late_though_nobody_has_taken_it():
+    """The loop may be busy with the learner for longer than a point may take."""
+    pool = Slowly(1.0)
+    evaluations = PoolEvaluator(pool, 2, lambda: None, WorkerSetup(), is_timed=True)
+    for x in (1, 2):
+        evaluations.submit([PointTask(x, abs, x)])
+        for message in evaluations._messages.values():
+            message.with_program = False  # its setup is over
+    assert evaluations.take_overdue(3600.0) == []  # they are seen to run
+    (future, arguments), *_ = pool._waiting
+    future.set_result((worker.DONE, [(worker.VALUE, x, 1.0) for x in arguments]))
+    assert evaluations.take_overdue(-3600.0) == [[2]]
+    assert [result.value for result in evaluations.returned()] == [1]

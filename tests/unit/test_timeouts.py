@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from adaptive_scheduler.client.reports import StaleReport
 from adaptive_scheduler.core.wire.messages import Report
 from adaptive_scheduler.errors import PointTimeoutError
-from adaptive_scheduler.evaluation.timeouts import StartTimes, _named
+from adaptive_scheduler.evaluation import timeouts
+from adaptive_scheduler.evaluation.timeouts import StartTimes, TimeoutWatch, _named
 
 
 def test_messages_behind_the_workers_begin_when_one_comes_back() -> None:
@@ -76,3 +78,49 @@ def test_a_report_grows_older_when_its_loop_hangs(monkeypatch: pytest.MonkeyPatc
     assert (aged.npoints, aged.seconds, aged.idle_since) == (3, 70.0, 62.0)
     aging.forget()
     assert aging.aged() is None
+
+
+class Loop:
+    """An event loop's clock and its one timer, which a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Loop:
+        self._when, self._action = self.now + seconds, action
+        return self
+
+    def when(self) -> float:
+        return self._when
+
+    def fire(self, late: float = 0.0) -> None:
+        self.now = self._when + late
+        self._action()
+
+
+class Overdue:
+    """Says that a point is late, until its value has been taken."""
+
+    is_taken = False
+
+    def take_overdue(self, limit: float) -> list[list[int]]:
+        return [] if self.is_taken else [[7]]
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_loop_that_stood_still_takes_first_what_has_come_back_meanwhile(
+    is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, evaluator = Loop(), Overdue()
+    monkeypatch.setattr(timeouts.asyncio, "get_running_loop", lambda: loop)
+    late: list[str] = []
+    watch = TimeoutWatch(evaluator, 10.0, lambda error: late.append(str(error)))
+    watch.start()
+    loop.fire(late=30.0)
+    assert late == []
+    evaluator.is_taken = is_taken
+    loop.fire(late=30.0)  # it always is, where the learner takes long each time
+    assert len(late) == (not is_taken)

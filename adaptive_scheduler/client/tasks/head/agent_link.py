@@ -268,8 +268,9 @@ class _Supervisor:
         return self._process is not None and parent == self._process.pid
 
     def is_due(self, now: float) -> bool:
-        """Whether another one is to be started."""
-        return self._process is None and now >= self._again_at
+        """Whether another one is to be started: not before the last agent has ended, whose tasks may be left."""
+        at = self._again_at + (PATIENCE if self.agent else 0.0)
+        return self._process is None and now >= at
 
     def reap(self) -> None:
         """Take in that it has ended."""

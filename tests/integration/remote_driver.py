@@ -1,6 +1,7 @@
 """A driver of a run on another host, to be killed: ``remote_driver.py URL PYTHON FOLDER LEDGER``.
 
-It submits calls, which write into the folder, and runs a learner, whose points write into the ledger.
+It submits calls, which write into the folder, and runs a learner, whose points write into the ledger. It
+ends when there is a file ``FOLDER.end``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def main(url: str, python: str, marks: str, ledger: str) -> None:
         futures = [executor.options(key=f"x={x}").submit(note, x) for x in range(200)]
         print(sum(future.result() for future in futures))
         print(runner.wait().npoints)
+        while not Path(f"{marks}.end").exists():
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def slowly(x: float, seconds: float) -> float:
     return x
 
 
+def later(path: str, x: Any) -> Any:
+    """Return x once there is a file."""
+    while not Path(path).exists():
+        time.sleep(0.02)
+    return x
+
+
 def whose(_: int) -> tuple[int, str]:
     return os.getuid(), os.getcwd()
 
@@ -97,7 +105,18 @@ def lives(process: psutil.Process) -> bool:
 
 def own_ssh() -> list[psutil.Process]:
     """The ssh processes that this process has started."""
-    return [one for one in psutil.Process().children() if one.name() == "ssh"]
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # a thread has just taken note of its end
+            if one.name() == "ssh":
+                found.append(one)
+    return found
+
+
+def kill_own_ssh() -> None:
+    for one in own_ssh():
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +127,7 @@ def executor(session_sshd: PrivateSshd) -> Iterator[Executor]:
         with Executor(jobs(), folder=url, python=str(session_sshd.python)) as made:
             assert made.submit(double, 1).result(PATIENCE) == 2
             yield made
-    assert own_ssh() == []
+    until(lambda: own_ssh() == [])
 
 
 # ------------------------------------------------------------------- what a driver does
@@ -137,12 +156,17 @@ def test_an_error_brings_its_traceback(executor: Executor) -> None:
     assert "time.sleep(seconds)" in str(caught.value.__cause__)
 
 
-def test_what_waits_is_reprioritised_and_cancelled(executor: Executor) -> None:
-    blockers = executor.submit_many(lambda x: slowly(x, 0.5), range(2))
+def test_what_waits_is_reprioritised_and_cancelled(executor: Executor, sshd: PrivateSshd) -> None:
+    go = sshd.home / "may go on"
+    blockers = executor.submit_many(partial(later, os.fspath(go)), range(2))
     waiting = executor.submit_many(lambda x: (x, time.time()), range(30))
     executor.update_priorities(waiting[20:], [5.0] * 10)
-    until(lambda: waiting[9].task is not None)
-    assert all(one.cancel() for one in waiting[:10])
+    try:
+        until(lambda: waiting[29].task is not None)
+        until(lambda: executor.tasks()[waiting[29].task or 0]["priority"] == 5)
+        assert all(one.cancel() for one in waiting[:10])
+    finally:
+        go.touch()
     begun = {future: future.result(PATIENCE)[1] for future in waiting[10:]}
     assert all(one.result(PATIENCE) in (0, 1) for one in blockers)
     first = sorted(waiting[10:], key=lambda future: begun[future])[:10]
@@ -189,7 +213,7 @@ def test_large_inputs_survive_a_connection_that_breaks(
     data = os.urandom(2_000_000)
     (tmp_path / "data").write_bytes(data)
     command = Command("sha256sum data", inputs=[tmp_path / "data"])
-    killer = threading.Timer(0.05, lambda: [one.kill() for one in own_ssh()])
+    killer = threading.Timer(0.05, kill_own_ssh)
     killer.start()
     future = executor.submit(command)
     killer.join()
@@ -258,7 +282,7 @@ def test_a_learners_points_are_computed_there_and_saved_here(
     ledger, fname = ledger_there(sshd, "there"), os.fspath(tmp_path / "data.pickle")
     learner = adaptive.Learner1D(partial(noted, 0.05, ledger), (-1, 1))
     runner = Runner(learner, executor, 20, fname=fname, refit_every=4, name="there").start()
-    until(lambda: runner.status()["slots"] == 2)
+    until(lambda: runner.status()["slots"] == 2)  # of the job that the others have left
     outcome = runner.wait(PATIENCE)
     assert (outcome.reason, outcome.saved) == ("goal", True)
     begun = noted_in(ledger, "begin")
@@ -291,12 +315,16 @@ def test_pools_are_submitted_to_the_slurm_of_there(
 # ------------------------------------------------------------------- what breaks
 
 
-def test_a_manager_that_dies_is_started_there_again(executor: Executor) -> None:
+def test_a_manager_that_dies_is_started_there_again(executor: Executor, sshd: PrivateSshd) -> None:
     pid = executor._book.site.whereabouts().read_address().pid
-    futures = executor.submit_many(lambda x: slowly(x, 0.02), range(100))
+    killed = sshd.home / "killed it"
+    # while nothing is left to do, none is started
+    last = executor.submit(later, os.fspath(killed), 100)
+    futures = [*executor.submit_many(lambda x: slowly(x, 0.02), range(100)), last]
     futures[0].result(PATIENCE)
     os.kill(pid, signal.SIGKILL)
-    assert [future.result(PATIENCE) for future in futures] == list(range(100))
+    killed.touch()
+    assert [future.result(PATIENCE) for future in futures] == list(range(101))
     assert executor._book.site.whereabouts().read_address().pid != pid
 
 
@@ -308,8 +336,12 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     seen.mkdir(mode=0o777)
     seen.chmod(0o777)
     learner = adaptive.Learner1D(partial(noted, 0.1, ledger), (-1, 1))
+    cut = sshd.home / "is cut"
 
     def note(x: int) -> int:
+        # so many are left, however late it is cut
+        while 500 <= x < 1000 and len(noted_in(ledger, "end")) >= 5 and not cut.exists():
+            time.sleep(0.02)
         time.sleep(2 * AWAY / 1000)
         with (seen / str(x)).open("a") as file:
             file.write("x")
@@ -320,18 +352,17 @@ def test_a_connection_that_is_away_for_long_is_taken_up_again(
     futures[0].result(PATIENCE)
     until(lambda: len(noted_in(ledger, "end")) >= 5)
     sshd.stop()
-    for one in own_ssh():
-        one.kill()
+    kill_own_ssh()
     begun, before = time.monotonic(), len(list(seen.iterdir()))
     futures += executor.submit_many(note, range(1000, 1010))
     futures[-1].priority = 2.0
     assert futures[900].cancel()
+    cut.touch()
     time.sleep(AWAY)
-    during = len(list(seen.iterdir()))
+    until(lambda: len(list(seen.iterdir())) - before > 100)
     sshd.start()
     values = [one.result(PATIENCE) for one in futures if one is not futures[900]]
     assert values == [n for n in range(1010) if n != 900]
-    assert during - before > 100
     assert time.monotonic() - begun > AWAY
     assert runner.wait(PATIENCE).npoints >= 40
     points = noted_in(ledger, "begin")
@@ -350,14 +381,13 @@ def test_an_end_without_a_connection_is_no_hang(executor: Executor, sshd: Privat
     future = other.submit(double, 1)
     assert future.result(PATIENCE) == 2
     sshd.stop()
-    for one in own_ssh():
-        one.kill()
+    kill_own_ssh()
     begun = time.monotonic()
     try:
         other._closing.leave()
     finally:
         sshd.start()
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 60
     with pytest.raises(RuntimeError, match="after shutdown"):
         other.submit(double, 1)
     (same,) = [one for one in executor.futures if one.task == future.task]
@@ -381,6 +411,7 @@ def test_a_driver_that_is_killed_has_its_results_when_it_is_run_again(
     finally:
         first.kill()
         first.wait()
+    Path(f"{marks}.end").touch()
     assert children
     until(lambda: not any(map(lives, children)))
     again = subprocess.run(
@@ -401,7 +432,7 @@ def _attach_at_once(url: str, home: Path, tasks: int) -> None:
     other = Executor.attach(url)
     assert len(other.futures) >= tasks  # some were withdrawn before they began
     other.shutdown()
-    assert time.monotonic() - begun < 15, "whether anybody answers at its port is known at once"
+    assert time.monotonic() - begun < 60, "whether anybody answers at its port is known at once"
     log = (home / "db.tinydb.run" / "manager.log").read_text()
     assert "connections_refused" not in log, "we count as an attacker"
 
@@ -425,7 +456,7 @@ def attach_fails(sshd: PrivateSshd, folder: str = "/nowhere", host: str = HOST) 
     before = own_ssh()
     with pytest.raises((FarHostError, InputError)) as caught:
         Executor.attach(sshd.url(folder, host), python=str(sshd.python))
-    assert set(own_ssh()) <= set(before)
+    until(lambda: set(own_ssh()) <= set(before))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

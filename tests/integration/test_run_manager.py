@@ -26,10 +26,25 @@ from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.run_manager import RunManager
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
+PATIENCE = 120.0
+
 
 def f(x: float, offset: float = 0.0, seconds: float = 0.005) -> float:
     time.sleep(seconds)
     return x**2 + offset
+
+
+def held(x: float, home: Path, most: int) -> float:
+    """As `f`; but after so many points of all learners, others wait for a file `go`."""
+    (home / "points").mkdir(exist_ok=True)
+    (home / "points" / f"{os.getpid()} {time.monotonic_ns()}").touch()
+    while not (home / "go").exists() and len(list((home / "points").iterdir())) > most:
+        time.sleep(0.02)
+    return f(x)
+
+
+def held_line(home: Path, most: int) -> adaptive.Learner1D:
+    return adaptive.Learner1D(partial(held, home=home, most=most), bounds=(-1, 1))
 
 
 def line(offset: float = 0.0, seconds: float = 0.005) -> adaptive.Learner1D:
@@ -63,10 +78,10 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     if (home / "db.tinydb.run/run.json").exists():
         left = RunManager.attach(home)
         left.cancel()
-        left.wait(60)
+        left.wait(PATIENCE)
 
 
-def until(condition: Callable[[], Any], timeout: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
     deadline = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited too long"
@@ -84,7 +99,7 @@ def kill_manager(run: RunManager) -> None:
 def queue(run: RunManager, tmp_path: Path) -> str:
     argv = [sys.executable, "-m", "adaptive_scheduler.localbatch", "queue"]
     argv.append(f"--state={tmp_path / 'localbatch'}")
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 
 
 def test_learners_reach_their_goals(
@@ -97,7 +112,7 @@ def test_learners_reach_their_goals(
     assert run.status() in ("running", "finished")
     run.info()
     assert "/5 done" in capsys.readouterr().out
-    end = run.wait(60)
+    end = run.wait(PATIENCE)
     assert end.phases == {"done": 5}
     assert run.status() == "finished"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
@@ -113,23 +128,24 @@ def test_learners_reach_their_goals(
         learner.npoints for learner in run.learners
     ]
     events = server_support.parse_log_files(run.folder.logs)
-    assert len(set(events["job"])) == end.submitted
+    assert 1 <= len(set(events["job"])) <= end.submitted  # one that came late had nothing to do
     assert events["timestamp"].is_monotonic_increasing
 
 
 def test_a_report_knows_what_ran_before_the_manager_was_killed(
     make: Callable[..., RunManager], tmp_path: Path
 ) -> None:
-    run = make([line(k, seconds=0.02) for k in range(4)], goal=15, max_jobs=1)
+    run = make([held_line(tmp_path, 40) for _ in range(4)], goal=15, max_jobs=1)
     run.start()
     until(lambda: run.snapshot("none").phases.get("done", 0) >= 1)
-    kill_manager(run)
+    kill_manager(run)  # it has not ended: the last learner waits
+    (tmp_path / "go").touch()
     found = json.loads(run.report(tmp_path / "dead.json").read_text())
     assert found["run"]["state"] == "manager dead"
     assert found["use"]["computing"] > 0
     assert found["chart"]["lines"][0]["bars"]
     run.resume()
-    run.wait(timeout=60)
+    run.wait(timeout=PATIENCE)
     until(lambda: not ManagerClient(run.folder).lives())
     found = json.loads(run.report(tmp_path / "over.json").read_text())
     assert found["is_complete"]
@@ -145,8 +161,10 @@ def test_a_report_knows_what_ran_before_the_manager_was_killed(
     assert found["waits"]["jobs"] >= 1
 
 
-def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> None:
-    slow = [line(seconds=0.05) for _ in range(3)]
+def test_a_second_start_attaches_to_the_run(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    slow = [held_line(tmp_path, 40) for _ in range(3)]
     first = make(slow, goal=60)
     first.start()
     second = make(slow, goal=60)
@@ -157,10 +175,11 @@ def test_a_second_start_attaches_to_the_run(make: Callable[..., RunManager]) -> 
     until(lambda: found.snapshot("active").items)
     with pytest.raises(TimeoutError, match=r"not over after 0\.1 s"):
         found.wait(0.1)
+    (tmp_path / "go").touch()
     assert asyncio.run(_awaited(found)).phases == {"done": 3}
     again = make(slow, goal=60)
     again.start()  # all is done: nothing to do
-    assert again.wait(30).submitted == first.snapshot().submitted
+    assert again.wait(PATIENCE).submitted == first.snapshot().submitted
 
 
 def square(x: float, kind: str) -> float:
@@ -175,7 +194,7 @@ def test_a_search_is_a_learner_like_any_other(
     ]
     run = make(learners, goal=30)
     run.start()
-    assert run.wait(60)
+    assert run.wait(PATIENCE)
     run.load_learners()
     assert [learner.npoints >= 30 for learner in learners] == [True, True]
     assert sorted(number for number, _ in learners[0].data)[:30] == list(range(30))
@@ -185,20 +204,23 @@ def test_a_search_is_a_learner_like_any_other(
 
 
 async def _awaited(run: RunManager) -> Any:
-    return await asyncio.wait_for(run, 60)
+    return await asyncio.wait_for(run, PATIENCE)
 
 
-def test_fault_07_08_a_killed_manager_is_seen_and_resumed(make: Callable[..., RunManager]) -> None:
-    run = make([line(seconds=0.05) for _ in range(3)], goal=80)
+def test_fault_07_08_a_killed_manager_is_seen_and_resumed(
+    make: Callable[..., RunManager], tmp_path: Path
+) -> None:
+    run = make([held_line(tmp_path, 40) for _ in range(3)], goal=80)
     run.start()
     until(lambda: run.snapshot().phases.get("running") == 2)
     kill_manager(run)
     assert run.status() == "manager dead"
     assert run.snapshot("all").items[0].fname == run.fnames[0]
     with pytest.raises(RunError, match="manager dead"):
-        run.wait(10)
+        run.wait(PATIENCE)
     run.resume()
-    end = run.wait(90)
+    (tmp_path / "go").touch()
+    end = run.wait(PATIENCE)
     assert end.phases == {"done": 3}
     assert len(list(run.folder.logs.glob("*.log"))) == 2, "a second job for one that ran on"
     assert all(learner.npoints < 200 for learner in run.load_learners(progress=False))
@@ -221,6 +243,7 @@ def see_the_data_of_now(run: RunManager) -> None:
 def raises_at_first(x: float, marker: str) -> float:
     if not Path(marker).exists():
         raise ValueError(f"no file {marker}")
+    time.sleep(0.01)
     return x
 
 
@@ -250,7 +273,7 @@ def test_one_learner_is_shown_cancelled_and_retried(
     assert run[1].cancel() == 1, "without a manager, too"
     assert RunManager.attach(run.folder.home)[-2].status == "cancelled"
     assert run.cancel() == 1
-    run.wait(60)
+    run.wait(PATIENCE)
     assert run.cancel() == 0, "nothing is left to cancel"
     assert run[:2][1].retry() == 1
 
@@ -260,7 +283,7 @@ def test_the_job_script_is_shown_before_it_is_submitted(make: Callable[..., RunM
     shown = run.job_script()
     assert not run.folder.folder.exists(), "nothing is written"
     run.start()
-    run.wait(60)
+    run.wait(PATIENCE)
     (submitted,) = run.folder.scripts.iterdir()
     number = "export ADAPTIVE_SCHEDULER_SUBMIT="
     assert [line for line in submitted.read_text().splitlines() if not line.startswith(number)] == [
@@ -277,7 +300,7 @@ def test_changes_of_a_finished_run_report_that_nothing_changed(
         run.snapshot()
     assert "call start()" in run._repr_html_()
     run.start()
-    end = run.wait(60)
+    end = run.wait(PATIENCE)
     assert repr(end).startswith("<finished: 1/1 done")
     assert len(repr(end)) < 300
     assert "<pre" in run._repr_html_()
@@ -287,18 +310,19 @@ def test_changes_of_a_finished_run_report_that_nothing_changed(
 
 
 def test_a_cancelled_run_can_be_resumed(make: Callable[..., RunManager], tmp_path: Path) -> None:
-    run = make([line(seconds=0.05) for _ in range(3)], goal=50)
+    run = make([held_line(tmp_path, 20) for _ in range(3)], goal=50)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
     see_the_data_of_now(run)
     run.cancel()
-    assert run.wait(60).phases == {"cancelled": 3}
+    assert run.wait(PATIENCE).phases == {"cancelled": 3}
+    (tmp_path / "go").touch()
     assert run.status() == "cancelled"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
     run.cancel()  # nothing is left: no manager is started for it
     assert not ManagerClient(run.folder).lives()
     run.resume()
-    assert run.wait(90).phases == {"done": 3}
+    assert run.wait(PATIENCE).phases == {"done": 3}
 
 
 def broken(x: float) -> float:
@@ -309,18 +333,18 @@ def test_failed_learners_are_retried_with_a_new_function(make: Callable[..., Run
     learners = [line(), adaptive.Learner1D(broken, bounds=(-1, 1))]
     run = make(learners, max_fails=0)
     run.start()
-    end = run.wait(60)
+    end = run.wait(PATIENCE)
     assert end.phases == {"done": 1, "failed": 1}
     assert run.status() == "failed"
     assert "ValueError at x=" in run.status().text
     assert "no value at" in end.items[0].traceback
     mended = make([line(), line(1.0)], goal=40)
     mended.retry()  # the failed one, and the done one that does not meet the wider goal
-    assert mended.wait(60).phases == {"done": 2}
+    assert mended.wait(PATIENCE).phases == {"done": 2}
     assert all(learner.npoints >= 40 for learner in mended.load_learners(progress=False))
     before = max(row["attempts"] for row in read_tables(run.folder)["_default"].values())
     mended.retry([0])
-    assert mended.wait(60).phases == {"done": 2}
+    assert mended.wait(PATIENCE).phases == {"done": 2}
     assert max(row["attempts"] for row in read_tables(run.folder)["_default"].values()) > before
 
 
@@ -328,19 +352,19 @@ def test_a_held_run_waits_for_resume(make: Callable[..., RunManager]) -> None:
     run = make([line()], scheduler={"extra_scheduler": ["--no-such-option"]})
     run.start()
     with pytest.raises(RunError, match="held: the batch system refuses these jobs"):
-        run.wait(30)
+        run.wait(PATIENCE)
     assert run.status() == "held"
     kill_manager(run)
     mended = make([line()])
     mended.start()
-    assert mended.wait(60).phases == {"done": 1}
+    assert mended.wait(PATIENCE).phases == {"done": 1}
 
 
 @pytest.mark.mpi
 def test_learners_run_on_mpi(make: Callable[..., RunManager]) -> None:
     run = make([line(k) for k in range(3)], scheduler={"executor_type": "mpi4py", "cores": 3})
     run.start()
-    assert run.wait(90).phases == {"done": 3}
+    assert run.wait(PATIENCE).phases == {"done": 3}
     assert run.load_learners(progress=False)[2].npoints >= 20
 
 

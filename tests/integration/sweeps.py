@@ -15,11 +15,13 @@ from typing import Any
 
 import psutil
 
-PATIENCE = 90.0
+PATIENCE = 180.0
 PROGRAM = [sys.executable, "-m", "adaptive_scheduler.cli", "sweep"]
 #: Writes a line when it begins and one when it ends: ``begin train 1``.
 TRAIN = "echo begin train {x} >> ledger && sleep {s} && echo end train {x} >> ledger"
 TEST = "echo begin test {x} >> ledger && echo end test {x} >> ledger"
+#: 0 and 1 train; all others are held until there is a file ``go``, so that a sweep is not over before it is killed.
+HELD_TRAIN = f"{TRAIN} && {{ test {{x}} -lt 2 || until test -e go; do sleep 0.05; done; }}"
 
 #: Sweeps that run.
 _begun: list[subprocess.Popen[bytes]] = []

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.clusters.slurm import PrivateSlurm
-from tests.integration.sweeps import TEST, TRAIN, SweepWorld, wait_until
+from tests.integration.sweeps import HELD_TRAIN, PATIENCE, TEST, TRAIN, SweepWorld, wait_until
 
 COMMANDS = f"template: {{train: '{TRAIN}', test: '{TEST}'}}\n"
+HELD = f"template: {{train: '{HELD_TRAIN}', test: '{TEST}'}}\n"
 
 
 @pytest.fixture
@@ -22,16 +23,17 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepWorld:
 
 def test_a_driver_that_is_killed_is_followed_by_the_next_and_jobs_go_on(world: SweepWorld) -> None:
     world.write(
-        f"{COMMANDS}resource: {{cores_per_task: 1, cores_per_node: 2}}\n"
+        f"{HELD}resource: {{cores_per_task: 1, cores_per_node: 2}}\n"
         "job: {scheduler: local, max_cores: 2, max_jobs: 1, walltime: 1h}\n"
         f"---\n_title: one\nx: {list(range(6))}\ns: [1]"
     )
     with world.begun() as process:
-        wait_until(lambda: len(world.ledger) > 2)
+        wait_until(lambda: "begin train 2" in world.ledger and world.codes().count(0) > 0)
         process.send_signal(signal.SIGKILL)
         process.wait()
     refused = world.run("-t", "one", code=2)
     assert "a sweep without a title runs there (1 job), and its tasks may be those" in refused
+    (world.home / "go").touch()
     printed = world.run()
     assert "12 commands to run" not in printed
     assert set(world.codes()) == {0}
@@ -60,15 +62,16 @@ def test_on_slurm_a_killed_head_and_manager_cost_no_command(
 ) -> None:
     for name, value in slurm.env.items():
         monkeypatch.setenv(name, value)
-    world.write(f"{COMMANDS}resource: [0, 1]\n---\nx: {list(range(10))}\ns: [0.5]")
+    world.write(f"{HELD}resource: [0, 1]\n---\nx: {list(range(10))}\ns: [0.5]")
     words = ("--scheduler", "slurm", "--walltime", "10m", "--max-jobs", "2", "-r", "", "")
     with world.begun(*words) as process:
-        wait_until(lambda: len(world.ledger) > 3)
+        wait_until(lambda: sum(line.startswith("end train") for line in world.ledger) > 3)
         for victim in ("adaptive_scheduler.manager", "adaptive_scheduler.client"):
             killed = world.processes(victim)
             assert killed
             killed[0].kill()
-        assert process.wait(90) == 0, world.printed
+        (world.home / "go").touch()
+        assert process.wait(PATIENCE) == 0, world.printed
     assert set(world.codes()) == {0}
     lines = Counter(world.ledger)
     assert sum(lines[f"begin train {x}"] + lines[f"begin test {x}"] for x in range(10)) <= 24

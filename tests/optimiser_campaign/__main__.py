@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.clusters.slurm import PrivateSlurm
-from tests.optimiser_campaign.verdict import CampaignVerdict
+from tests.optimiser_campaign.verdict import CUT, CampaignVerdict, has_cut
 from tests.optimiser_campaign.world import CORES, GPUS, NODES, START, CampaignWorld
 
 #: Seconds of a life at most, from its beginning or from when it first tells; in all.
@@ -71,7 +71,7 @@ def campaign(folder: Path, kills: int, walltimes: int, dice: random.Random) -> l
         world.end()
         slurm.stop()
     counted = done + verdict.figures
-    kinds = [*KINDS, *(["walltime", "cut by the end of its job"] if walltimes else [])]
+    kinds = [*KINDS, *(["walltime", CUT] if walltimes else [])]
     wrong = [f"no {kind}" for kind in kinds if not counted[kind]]
     print(f"{time.monotonic() - begin:.0f} s, {world.lives} lives of the driver; "
           + ", ".join(f"{n} {kind}" for kind, n in sorted(counted.items())))  # fmt: skip
@@ -106,6 +106,7 @@ def is_enough(world: CampaignWorld, done: Counter[str], kills: int, walltimes: i
         and world.walltimes() >= walltimes
         and len(told) >= LEAST
         and any("failed" in one for one in told)
+        and (not walltimes or has_cut(world))  # at a walltime there may be no evaluation under way
     )
 
 

@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.runs.task_run import TaskRun
 from tests.optimiser_campaign.world import CampaignWorld
 
 #: Ends of tries after which an evaluation is begun again.
-UNCOUNTED = ("cut by the end of its job", "died", "lost with its node")
+CUT = "cut by the end of its job"
+UNCOUNTED = (CUT, "died", "lost with its node")
 TOLD = "told to a driver"
+
+
+def has_cut(world: CampaignWorld) -> bool:
+    """Whether the end of a job has cut an evaluation, as far as anybody can tell just now."""
+    with suppress(AdaptiveSchedulerError):
+        run = TaskRun(world.run)
+        return any(
+            one["what"] == CUT
+            for row in run.table(lambda rows: rows) if row["attempts"] > 1
+            for one in run.details(row["task"], 1)["history"]
+        )  # fmt: skip
+    return False
 
 
 class CampaignVerdict:

@@ -31,6 +31,8 @@ OVER_NODES = (40, 0.2)
 #: Seconds in which all must be over, beside the minutes that were asked for: two cores with a load of 28
 #: needed 450 to 600.
 LIMIT = 1200.0
+#: Seconds in which a task must end after that, once there are no new ones: a machine however busy comes to the end.
+STANDSTILL = 300.0
 #: Calls, unless it is said; a tenth as many commands.
 CALLS = 2000
 CHANGES = ("priorities changed", "pool added", "pool removed")
@@ -110,7 +112,7 @@ def campaign(plan: Plan, minutes: float) -> list[str]:
 def go_through(world: World, kills: Kills, dice: random.Random, until: float) -> list[str]:
     """Break things until each kind was broken and the time is over, then let the run end."""
     is_over_nodes = world.plan.nodes > 1
-    limit = until + LIMIT
+    limit, ended = until + LIMIT, 0
     may_end = world.plan.path / "may-end"
     begin = time.monotonic()
     between, at_most = BETWEEN, AT_MOST
@@ -127,6 +129,8 @@ def go_through(world: World, kills: Kills, dice: random.Random, until: float) ->
             # from now on only the ends of tasks bring blows: a machine however busy comes to the end
             between, at_most, due = BETWEEN, math.inf, math.inf
         done, now = world.done(), time.monotonic()
+        if done > ended and may_end.exists():  # before, there are ever more tasks
+            ended, limit = done, max(limit, now + STANDSTILL)
         if (done >= at or now >= due) and kills.strike():
             at, due = done + dice.randrange(2 * between), now + at_most
         time.sleep(0.1)

@@ -70,7 +70,8 @@ class Kills:
         """Break one thing; what is missing comes first. False if there was none of its kind to break."""
         often = [f"{kind} killed" for kind in OFTEN]
         kind = self._dice.choice(self.missing or [*self.kinds, *often])
-        with suppress(psutil.NoSuchProcess):
+        # a victim may end meanwhile, and a busy controller may not answer a command
+        with suppress(psutil.NoSuchProcess, RuntimeError):
             if what := self.kinds[kind]():
                 self.done[kind] += 1
                 self.told.append(f"{time.monotonic() - self._begin:.1f} s: {kind}: {what}")

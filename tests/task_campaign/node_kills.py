@@ -67,8 +67,9 @@ class NodeKills:
         """Bring back what was away for long enough."""
         for node, (until, bring_back) in list(self._away.items()):
             if at_once or time.monotonic() >= until:
-                del self._away[node]
-                bring_back()
+                with suppress(RuntimeError):  # a controller that does not answer now is asked again
+                    bring_back()
+                    del self._away[node]
 
     # ------------------------------------------------------------------ Slurm
 
@@ -81,8 +82,8 @@ class NodeKills:
         node, slurm = self._node(), self._world.cluster
         assert isinstance(slurm, PrivateSlurm)
         if node:
-            slurm.scontrol("update", f"NodeName={node}", "State=DRAIN", "Reason=campaign")
             self._away[node] = time.monotonic() + DRAINED, lambda: _resume(slurm, node)
+            slurm.scontrol("update", f"NodeName={node}", "State=DRAIN", "Reason=campaign")
         return node
 
     def _kill_node(self) -> str:
@@ -93,13 +94,12 @@ class NodeKills:
             return self._kill_host(cluster, node)
         assert isinstance(cluster, PrivateSlurm)
         cluster.kill_node(node)
+        # ReturnToService=2: it is idle again as soon as its slurmd has registered
+        self._away[node] = time.monotonic() + DEAD, lambda: cluster.start_node(node)
         is_noticed = time.monotonic() >= self._may_notice
         if is_noticed:
             self._may_notice = time.monotonic() + NOTICED_EVERY
             cluster.scontrol("update", f"NodeName={node}", "State=DOWN", "Reason=campaign")
-
-        # ReturnToService=2: it is idle again as soon as its slurmd has registered
-        self._away[node] = time.monotonic() + DEAD, lambda: cluster.start_node(node)
         return f"{node}{', and Slurm was told' if is_noticed else ''}"
 
     def _kill_stepd(self) -> str:

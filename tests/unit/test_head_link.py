@@ -42,6 +42,9 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
     def connect(self: Any, url: str, address: Any) -> None:
         self._socket, self._connected = its, (url, address)
 
+    def disconnect(self: Any) -> None:  # after an answer that came too late: it connects again
+        self._socket = self._connected = None
+
     def serve() -> None:
         while not is_over.is_set():
             if ours.poll(20):
@@ -59,6 +62,7 @@ def slow_manager(monkeypatch: pytest.MonkeyPatch) -> Any:
     address = SimpleNamespace(urls=["tcp://here:1"], host="here", pid=1)
     monkeypatch.setattr(whereabouts, "read_address", lambda _: address)
     monkeypatch.setattr(connection.Connection, "_connect", connect)
+    monkeypatch.setattr(connection.Connection, "_disconnect", disconnect)
     thread = threading.Thread(target=serve)
     thread.start()
     yield got
@@ -133,3 +137,39 @@ def test_a_head_that_the_manager_answers_has_nothing_more_to_complain_of(
         assert time.monotonic() < end, "its complaint stays"
         time.sleep(0.01)
     assert link.fault is None
+
+
+def test_an_answer_that_came_while_the_process_stood_still_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lay in the socket, and the manager was said not to answer."""
+    now = [0.0]
+
+    class Socket:
+        """Has nothing at the first look; after that the process stands still, and its answers come meanwhile."""
+
+        def send(self, message: bytes) -> None:
+            self.answers: list[bytes] = []
+
+        def poll(self, _milliseconds: int) -> bool:
+            if now[0]:
+                return bool(self.answers)
+            now[0] += 60.0
+            self.answers = [encode_reply(n, Welcome("run", 5.0, 60.0, 60.0)) for n in (6, 7)]
+            return False
+
+        def recv(self) -> bytes:
+            return self.answers.pop(0)
+
+        def close(self) -> None: ...
+
+    def connect(self: Any, url: str, address: Any) -> None:
+        self._socket, self._connected = Socket(), (url, address)
+
+    address = SimpleNamespace(urls=["tcp://here:1"], host="here", pid=1)
+    monkeypatch.setattr(whereabouts, "read_address", lambda _: address)
+    monkeypatch.setattr(connection.Connection, "_connect", connect)
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    asks = connection.Connection(RunFolder(tmp_path / "run"))
+    reply = asks.ask(Owner("1", 0, 0, "a"), 7, Hello("host", 1, 1), 1.0)
+    assert isinstance(reply, Welcome)

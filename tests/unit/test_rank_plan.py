@@ -192,10 +192,10 @@ def test_a_rank_whose_launcher_is_killed_says_so(tmp_path: Path, how: str) -> No
     with subprocess.Popen(stepd, env={**os.environ, **told}) as process:
         assert process.wait(120) == -signal.SIGKILL
     end = time.monotonic() + 120
-    while files.read_lost() is None:
+    while (lost := files.read_lost()) is None:
         assert time.monotonic() < end, "the rank has said nothing"
         time.sleep(0.02)
-    assert files.read_lost() == RankLost(0, "n1")
+    assert lost == RankLost(0, "n1")
 
 
 def test_names_of_ranks_and_hosts() -> None:

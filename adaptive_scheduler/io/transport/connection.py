@@ -119,14 +119,14 @@ class Connection:
     def _receive(self, number: int, timeout: float) -> Reply | None:
         assert self._socket is not None
         end = time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
-            if self._poll(math.ceil(min(left, _CHECK) * 1000)):
+        while True:
+            left = end - time.monotonic()  # none: this process may have stood still while it came
+            if self._poll(math.ceil(max(0.0, min(left, _CHECK)) * 1000)):
                 answered, reply = decode_reply(self._socket.recv())
                 if answered == number:  # an earlier number is a late reply to a resent request
                     return reply
-            elif self.has_moved():
+            elif left <= 0 or self.has_moved():
                 return None
-        return None
 
     def _poll(self, milliseconds: int) -> bool:
         assert self._socket is not None

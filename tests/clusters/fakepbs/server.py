@@ -54,14 +54,13 @@ class Server:
             except TimeoutError:
                 self.tick()
                 continue
-            with connection:
+            # who asks may be killed or stand still before it has said all, or before it has heard the answer
+            with connection, suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
                 connection.settimeout(30)
-                # who asks may be killed before it has said all, or before it has heard the answer; or stand still
-                with suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
-                    text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
-                    if text.endswith(b"\n"):
-                        answer = self.answer(json.loads(text))
-                        connection.sendall(json.dumps(answer).encode())
+                text = b"".join(iter(lambda: connection.recv(1 << 16), b""))  # noqa: B023
+                if text.endswith(b"\n"):
+                    answer = self.answer(json.loads(text))
+                    connection.sendall(json.dumps(answer).encode())
             self.tick()
         self.mom.stop()
 

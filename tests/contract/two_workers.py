@@ -26,7 +26,7 @@ def where(x):
         os.kill(os.getpid(), number)
     met = os.path.join(folder, "met")
     open(os.path.join(met, str(os.getpid())), "w").close()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while len(os.listdir(met)) < 2 and time.monotonic() < end:  # one must not do all alone
         time.sleep(0.01)
     return os.getpid()
@@ -51,11 +51,11 @@ assert {f"begun-{pid}" for pid in pids} <= set(os.listdir(folder))
 if sys.argv[3] == "killed":
     print(*[one.pid for one in begun], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
-pool.submit(time.sleep, 0 if name == "mpi4py" else 100)
+pool.submit(time.sleep, 0 if name == "mpi4py" else 1000)
 begin = time.monotonic()
 assert executor.close(pool, 1.0)
-assert time.monotonic() - begin < 60
-_, alive = psutil.wait_procs(begun, 60)
+assert time.monotonic() - begin < 250
+_, alive = psutil.wait_procs(begun, 120)
 assert alive == [], alive
 print("well")
 """
@@ -68,7 +68,7 @@ def on_two_workers(name: str, folder: Path, end: str) -> str:
     mpiexec = [str(Path(sys.executable).with_name("mpiexec")), "-n", "3"]
     command = launcher_for(name).command(mpiexec, sys.executable, [str(script)])
     done = subprocess.run(
-        [*command, name, str(folder), end], capture_output=True, text=True, timeout=200, check=False
+        [*command, name, str(folder), end], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.stdout, done.stderr
     return done.stdout

@@ -15,8 +15,10 @@ import os
 import pickle
 import sys
 import tempfile
+import time
 import types
 import unittest
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from tests.cpython.skips import SKIPS
 SUITE = Path("/usr/lib/python3.11/test/test_concurrent_futures.py")
 NAME = "test.test_concurrent_futures"
 VERSION = (3, 11)
+pytestmark = pytest.mark.timeout(1200)  # one of them collects garbage thirty times
+#: How many times longer `sleep` and `wait` take than the suite says.
+LONGER, PATIENCE = 6, 4
 #: The classes of one start method.
 ONE = "ProcessPoolSpawn"
 
@@ -57,9 +62,35 @@ class PoolExecutor(Executor):
         self._executor_manager_thread = self._call_queue = _End(closing)
         self._processes = {head.process.pid: _End(closing) for head in closing.heads}
 
+    def map(self, *given: Any, timeout: float | None = None, **more: Any) -> Any:
+        return super().map(*given, timeout=timeout and PATIENCE * timeout, **more)
+
 
 def set_key(key: bytes) -> None:
     multiprocessing.current_process().authkey = key  # type: ignore[assignment]
+
+
+def sleep(seconds: float) -> None:
+    """Sleep for longer where something else comes first meanwhile: a machine may stand still for seconds."""
+    time.sleep(LONGER * seconds if seconds >= 1 else seconds)
+
+
+def sleep_and_raise(seconds: float) -> None:
+    """As the suite's."""
+    sleep(seconds)
+    raise Exception("this is an exception")
+
+
+def wait(fs: Any, timeout: float | None = None, **more: Any) -> Any:
+    """Wait with more patience, but for less than what must not be done by then sleeps."""
+    return futures.wait(fs, timeout and PATIENCE * timeout, **more)
+
+
+def patient_event(self: Any, manager: Any) -> None:
+    """As the suite's `EventfulGCObj` begins, but its event is waited for: a worker may stand still for a second."""
+    self.event = manager.Event()
+    its_wait = self.event.wait
+    self.event.wait = lambda timeout: its_wait(60 * timeout)
 
 
 class _End:
@@ -133,11 +164,16 @@ if suite is not None:
         process=suite.futures.process,
     )
     suite.futures.ProcessPoolExecutor = PoolExecutor
+    suite.futures.wait = wait
     broken = (TaskError, UnpicklableError, pickle.UnpicklingError, SystemExit)
     suite.BrokenProcessPool = broken
     # a value that cannot be pickled is an UnpicklableError, whatever its __reduce__ raises
     suite.SystemExit = (SystemExit, UnpicklableError)
     suite.ProcessPoolSpawnMixin.executor_type = PoolExecutor
+    suite.time = types.SimpleNamespace(**vars(time) | {"sleep": sleep})
+    suite.sleep_and_raise = sleep_and_raise
+    suite.EventfulGCObj.__init__ = patient_event
+    suite.support.SHORT_TIMEOUT = suite.ExecutorDeadlockTest.TIMEOUT = 300
 
 
 # our futures keep their arguments: one test's are freed after the manager that they need is gone

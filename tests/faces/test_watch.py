@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from adaptive_scheduler.core.paths import RunFolder
@@ -101,6 +102,27 @@ def test_however_it_ends_the_terminal_is_restored(
         else:
             seen.send(how)
         assert seen.end() == code
+        assert seen.is_restored()
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGTSTP])
+def test_after_a_stop_it_goes_on_and_leaves_the_terminal_as_it_was(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    """After a SIGSTOP and a SIGCONT it left the terminal without echo."""
+    make_run(tmp_path / "study", learners(6))
+    with watch(tmp_path) as seen:
+        seen.until_shown("1/6 done")
+        process = psutil.Process(seen.process.pid)
+        seen.send(how)
+        seen.until(lambda _: process.status() == psutil.STATUS_STOPPED, "it is not stopped")
+        seen.send(signal.SIGCONT)
+        seen.type("?")
+        seen.until_shown("words of name, number, phase, job, reason")
+        seen.type("q")
+        seen.until_hidden("words of name, number, phase, job, reason")
+        seen.type("q")
+        assert seen.end() == 0
         assert seen.is_restored()
 
 

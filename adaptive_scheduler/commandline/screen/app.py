@@ -21,6 +21,8 @@ from adaptive_scheduler.runs.views import pools, render
 from adaptive_scheduler.runs.views.tables import duration
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from adaptive_scheduler.core.wire.snapshot import Snapshot
     from adaptive_scheduler.runs.manager_client import ManagerClient
 
@@ -113,6 +115,7 @@ class RunScreen(App[int]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.add_signal_handler(number, self._end, 128 + number)
+        _resume_only_after_suspend()
         self.query_one("#search", Input).display = False
         self._table.focus()
         self.ask()
@@ -277,6 +280,31 @@ class RunScreen(App[int]):
     def action_interrupt(self) -> None:
         """End the watching, as Ctrl-C does elsewhere."""
         self.exit(exit_codes.INTERRUPTED)
+
+
+def _resume_only_after_suspend() -> None:
+    """Let a plain SIGSTOP and SIGCONT, as of a scheduler that suspends jobs, change nothing.
+
+    Textual sets up the terminal at each SIGCONT, takes its own modes for those of before, and leaves them at the end.
+    """
+    suspend, resume = signal.getsignal(signal.SIGTSTP), signal.getsignal(signal.SIGCONT)
+    if not callable(suspend) or not callable(resume):
+        return  # no terminal
+    is_suspended = False
+
+    def on_suspend(number: int, frame: FrameType | None) -> None:
+        nonlocal is_suspended
+        is_suspended = True
+        suspend(number, frame)
+
+    def on_resume(number: int, frame: FrameType | None) -> None:
+        nonlocal is_suspended
+        if is_suspended:
+            resume(number, frame)
+            is_suspended = False
+
+    signal.signal(signal.SIGTSTP, on_suspend)
+    signal.signal(signal.SIGCONT, on_resume)
 
 
 def show_run(client: ManagerClient) -> tuple[int, Snapshot | None]:

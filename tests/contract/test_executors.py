@@ -50,7 +50,7 @@ def met(folder, workers, x):
     """The process, when so many have come: one that is quick must not do all alone."""
     (Path(folder) / str(os.getpid())).touch()
     end = time.monotonic() + 120
-    while len(os.listdir(folder)) < workers and time.monotonic() < end:
+    while len(list(Path(folder).iterdir())) < workers and time.monotonic() < end:
         time.sleep(0.01)
     return os.getpid()
 

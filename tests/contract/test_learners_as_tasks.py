@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler import Executor, Runner, scheduler
+from adaptive_scheduler.evaluation import runner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.evaluation.refits import is_ranking
 from adaptive_scheduler.io.learner_data import adaptive_private
+from adaptive_scheduler.runs.runner import points_wanted
 from tests.contract.learner_kinds import count, fname_of, kinds
 from tests.integration.ledger import Ledger, held
 
 KINDS = list(kinds())
 PATIENCE = 120.0
+#: On two slots: all may come back together.
+MOST_IN_FLIGHT = 2 + 2 * points_wanted.MOST_AHEAD
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,9 @@ def ledgers(tmp_path: Path) -> tuple[Callable[..., Ledger], Callable[[], list[st
 
 @pytest.mark.parametrize("name", KINDS)
 def test_goal_is_reached_and_the_next_driver_computes_nothing_twice(
-    name: str, executor: Executor, tmp_path: Path
+    name: str, executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "LATE", 100.0)  # the last point may be late: no other one instead
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
     learner = make()
@@ -51,11 +56,12 @@ def test_goal_is_reached_and_the_next_driver_computes_nothing_twice(
         asked, each = goal.args[0], adaptive_private.counts_each(learner)
         assert asked <= learner.npoints
         # all candidates are submitted at once: what has ended before the others are withdrawn counts
-        assert learner.npoints <= asked + (0 if each else 3) or is_ranking(learner)
+        assert learner.npoints <= asked + (0 if each else MOST_IN_FLIGHT) or is_ranking(learner)
     assert count(learner) == outcome.new_points
-    # an integral may be done while both slots are at points that it needs no more: these are withdrawn
+    # an integral may be done while points are in flight that it needs no more: these are withdrawn,
+    # and how many of them were evaluated before is a matter of speed
     withdrawn = len(lines()) - count(learner)
-    assert 0 <= withdrawn <= (2 if name == "IntegratorLearner" else 0)
+    assert withdrawn >= 0 if name == "IntegratorLearner" else withdrawn == 0
     assert max(Counter(row["key"] for row in executor.tasks()).values()) == 1
 
     # as after the death of a driver that had no data file: its tasks are all that is known

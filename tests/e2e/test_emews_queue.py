@@ -48,7 +48,8 @@ def test_the_example_on_this_machine_refits_on_a_pool(home: Path) -> None:
     made = queue(home, {"one": HERE}, reprioritize_endpoint="one", **many)
     printed = made.run()
     completed = [int(n) for n in re.findall(r"^tasks completed: (\d+)$", printed, re.MULTILINE)]
-    assert completed[0] == 6
+    assert completed[0] >= 6, "more, if they were done when the last one was submitted"
+    assert completed == sorted(completed)
     made.assert_complete(printed)
     assert "pool added" not in printed
     # when all is done there is nothing to do; for more of them, those that were cancelled are told
@@ -67,7 +68,8 @@ def test_the_example_with_a_learner_goes_on_after_a_kill(home: Path) -> None:
     wait_for(lambda: made.computed.total() >= 10)
     made.kill(driver)
     printed = made.run(program="learner.py")
-    assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) == ["p2"]
+    # none, if all was computed while there was no driver
+    assert re.findall(r"^pool added: (\S+)$", printed, re.MULTILINE) in ([], ["p2"])
     made.assert_complete(printed)
 
 

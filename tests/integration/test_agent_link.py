@@ -123,6 +123,12 @@ def test_agent_and_supervisor_are_killed_one_after_the_other(head: Head, pause: 
     agent.kill()
     time.sleep(pause)
     parent.kill()
+    end = (
+        time.monotonic() + 60
+    )  # it takes a moment; a head that is asked in it gives its task to who ends
+    while parent.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.001)
     head.wait(lambda: head.lost >= 1)
     assert head.run(1).kind is EndKind.VALUE
     assert supervisor(head).pid != parent.pid

@@ -303,9 +303,9 @@ def test_ctrl_c_while_watching_leaves_the_run_alone(terminal: Terminal) -> None:
 
 def test_fault_23_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
     process = terminal.start("run", terminal.learners_file(), *LOCAL, "--goal", "1h")
-    config = terminal.folder / "study" / "db.tinydb.run" / "run.json"
+    database = RunFolder(terminal.folder / "study").database  # written last
     end = time.monotonic() + 180
-    while not config.exists():
+    while not database.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
     terminal.until(lambda snapshot: snapshot.phases.get("running", 0) > 0)

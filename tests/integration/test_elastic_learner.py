@@ -6,16 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import adaptive
 import pytest
 
 from adaptive_scheduler import Executor, Runner
+from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.io.storage import database
+from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.runs.runner.run_tasks import RunTasks
 from adaptive_scheduler.scheduler import SLURM
 from tests.clusters.slurm import PrivateSlurm
@@ -23,38 +27,29 @@ from tests.integration.learner_driver import N
 from tests.integration.noted import noted, noted_in
 from tests.integration.test_driver_deaths import wait_for
 
-PATIENCE = 60.0
-#: Seconds of one call; in which the points must follow the slots; of a phase after them.
-CALL, FOLLOW, PHASE = 0.5, 2.0, 3.0
+PATIENCE = 120.0
+#: Seconds of one call.
+CALL = 1.0
 
 
-class Slots:
-    """What the manager says of the slots, with the time."""
+def wait_for_points(executor: Executor, slots: int) -> None:
+    """Wait until there are so many slots, and as many points were evaluated at the same time since."""
+    tasks = RunTasks(executor)
+    wait_for(lambda: tasks.slots().slots == slots)
+    since = time.time()
+    wait_for(lambda: most_at_a_time(executor.tasks(state="done"), since) >= slots)
 
-    def __init__(self, executor: Executor) -> None:
-        self._tasks, self._is_over = RunTasks(executor), threading.Event()
-        self.seen = [(time.time(), 0)]
-        threading.Thread(target=self._look, daemon=True).start()
 
-    def _look(self) -> None:
-        while not self._is_over.wait(0.05):
-            if (slots := self._tasks.slots().slots) != self.seen[-1][1]:
-                self.seen.append((time.time(), slots))
-
-    def wait(self, slots: int) -> float:
-        """Wait until there are so many, and then a phase more; return when they were there."""
-        wait_for(lambda: self.seen[-1][1] == slots)
-        time.sleep(FOLLOW + PHASE)
-        assert self.seen[-1][1] == slots, self.seen
-        return self.seen[-1][0]
-
-    def close(self) -> None:
-        self._is_over.set()
+def most_at_a_time(done: list[dict[str, Any]], since: float) -> int:
+    """How many points were evaluated at the same time, of those that have begun since then."""
+    runs = [(row["begun"], row["ended"]) for row in done if row["begun"] >= since]
+    changes = [(at, change) for run in runs for at, change in zip(run, (1, -1), strict=True)]
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(180)
-def test_points_per_second_follow_the_slots(
+@pytest.mark.timeout(500)
+def test_points_under_way_follow_the_slots(
     tmp_path: Path, slurm: PrivateSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in slurm.env.items():
@@ -63,25 +58,19 @@ def test_points_per_second_follow_the_slots(
     learner = adaptive.Learner2D(partial(noted, CALL, ledger), [(-1, 1), (-1, 1)])
     jobs = SLURM(cores=2, walltime="5m")
     with Executor(jobs, tmp_path / "run", min_jobs=1, interval=1, idle=1) as executor:
-        slots = Slots(executor)
         runner = Runner(learner, executor, lambda _: False).start()
-        since = {2: slots.wait(2)}
+        wait_for_points(executor, 2)
         executor.add_pool(jobs, 1, name="second", min_jobs=1)
         executor.add_pool(jobs, 2, name="more", min_jobs=2)
-        since[8] = slots.wait(8)
+        wait_for_points(executor, 8)
         killed = newest_jobs(executor)
         slurm.run("scancel", *killed)
         executor.remove_pool("more")
-        since[4] = slots.wait(4)
-        slots.close()
+        wait_for_points(executor, 4)
         runner.cancel()
         outcome = runner.wait(PATIENCE)
         rows = executor.tasks()
     assert (outcome.reason, runner.done) == ("signal", True)
-    ended = sorted(row["ended"] for row in rows if row["state"] == "done")
-    for n, begin in since.items():
-        in_time = [end for end in ended if begin + FOLLOW <= end < begin + FOLLOW + PHASE]
-        assert 0.5 <= len(in_time) * CALL / PHASE / n <= 1.1, (n, len(in_time))
     assert_none_lost_or_repeated(ledger, learner, rows, n_killed=2 * len(killed))
 
 
@@ -111,11 +100,18 @@ def start_driver(home: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def n_done(home: Path) -> int:
+    """How many points the manager knows to be done."""
+    folder = RunFolder(home / "run")
+    tables = read_tables(folder) if folder.database.exists() else {}
+    return sum(row["phase"] == "done" for row in tables.get(database.ITEMS, {}).values())
+
+
 @pytest.mark.timeout(300)
 def test_a_driver_that_is_killed_computes_nothing_twice(tmp_path: Path) -> None:
     ledger = os.fspath(tmp_path / "ledger")
     driver = start_driver(tmp_path)
-    wait_for(lambda: len(noted_in(ledger, "end")) >= N // 3 or driver.poll() is not None)
+    wait_for(lambda: n_done(tmp_path) >= N // 3 or driver.poll() is not None)
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=PATIENCE)
     second = start_driver(tmp_path)

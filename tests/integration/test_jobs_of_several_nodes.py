@@ -51,7 +51,8 @@ class Run:
         self.folder = folder / "run"
         self.locks = folder / "locks"
         self.locks.mkdir()
-        self.executor = Executor(scheduler, self.folder, idle=1, interval=1, max_jobs=1)
+        # a job that ends between two rounds of tasks, as this process stands still, takes its nodes along
+        self.executor = Executor(scheduler, self.folder, idle=120, interval=1, max_jobs=1)
         self.options = self.executor.options(max_crashes=20)
         self.futures: list = []
 

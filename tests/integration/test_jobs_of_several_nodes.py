@@ -51,7 +51,8 @@ class Run:
         self.folder = folder / "run"
         self.locks = folder / "locks"
         self.locks.mkdir()
-        self.executor = Executor(scheduler, self.folder, idle=1, interval=1, max_jobs=1)
+        # a job that ends between two rounds of tasks, as this process stands still, takes its nodes along
+        self.executor = Executor(scheduler, self.folder, idle=120, interval=1, max_jobs=1)
         self.options = self.executor.options(max_crashes=20)
         self.futures: list = []
 
@@ -174,7 +175,7 @@ def stepd_of(process: psutil.Process) -> psutil.Process:
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_each_process_of_a_job_of_three_nodes_dies_alone_on_slurm(
     on_slurm: Run, slurm: PrivateSlurm
 ) -> None:
@@ -225,7 +226,7 @@ def kill_what_runs_here(mark: str) -> None:
 
 
 @pytest.mark.slurm
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_task_that_kills_all_on_its_node_is_given_up(on_slurm: Run, tmp_path: Path) -> None:
     """It was tried again for ever: as far as is known, its node was lost each time."""
     run, mark, go = on_slurm, tmp_path / "mark", tmp_path / "go"
@@ -250,6 +251,7 @@ def test_a_task_that_kills_all_on_its_node_is_given_up(on_slurm: Run, tmp_path: 
     run.end()
 
 
+@pytest.mark.timeout(900)
 def test_a_launcher_and_an_agent_of_a_job_of_pbs_die(
     pbs: PrivatePBS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,8 @@ from adaptive_scheduler.localbatch.folder import Folder, try_lock
 from adaptive_scheduler.localbatch.store import Store
 from adaptive_scheduler.schedulers.local import LocalScheduler
 
-DEADLINE = 60.0
+pytestmark = pytest.mark.timeout(900)
+DEADLINE = 120.0
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +16,12 @@ from typing import Any
 
 import psutil
 
+from adaptive_scheduler.core.paths import JOB_VARIABLE
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.server_support import RunManager, parse_log_files
 from tests.contract.learner_kinds import fname_of, kinds
 from tests.integration.ledger import IN_FLIGHT, Entry, TimedLedger, audit, held
-from tests.integration.stalls import Stalls
+from tests.integration.stalls import Stalls, begin_notes, noted
 
 #: Seconds between two writes of the point journal.
 INTERVAL = 0.1
@@ -30,6 +33,8 @@ LEAVING = 2.0
 SECONDS = {"IntegratorLearner": 0.015, "AverageLearner1D": 0.04, "BalancingSequences": 0.14}
 USUAL = 0.08
 
+#: Seconds in which a process that was sent SIGKILL is dead, at the latest.
+DYING = 0.5
 #: The share of the kills that come while a client starts and loads.
 STARTING = 0.3
 
@@ -38,12 +43,23 @@ CLIENT = "-m adaptive_scheduler.client"
 
 @dataclass
 class Kill:
-    """One process that was killed."""
+    """One process that was killed, and the pids of its workers, which may go on for a moment without it."""
 
     kind: str
     signal: signal.Signals
     at: float
     rank: str
+    family: frozenset[int]
+    sent: float
+    client: int
+
+    def is_in_vain(self, entry: Entry) -> bool:
+        """Whether an evaluation ended when its client was dead: nobody took its value.
+
+        On a busy machine a worker may notice only seconds later.
+        """
+        is_client = self.signal == signal.SIGKILL and self.rank in ("", "0")
+        return is_client and entry.pid in self.family and entry.at >= self.sent + DYING
 
 
 class Life:
@@ -72,12 +88,15 @@ class Campaign:
         Of each kind, those of its functions.
     stalls : Stalls
         Of this machine, from the first kill on.
+    folder : Path
+        Where clients note their own.
     kills : list of Kill
     """
 
     run: RunManager
     ledgers: dict[str, list[TimedLedger]]
     stalls: Stalls
+    folder: Path
     kills: list[Kill] = field(default_factory=list)
 
     @property
@@ -120,12 +139,14 @@ class Campaign:
         if not ranks:
             return False
         victim = dice.choice(ranks)
+        family = family_of(victim)
+        client = next((one.pid for one in ranks if rank_of(one) in ("", "0")), 0)
         rank, now = rank_of(victim), time.monotonic()
         try:
             victim.send_signal(number)
         except psutil.NoSuchProcess:
             return False
-        self.kills.append(Kill(name, number, now, rank))
+        self.kills.append(Kill(name, number, now, rank, family, time.monotonic(), client))
         return True
 
     def check(self, title: str) -> Counter[str]:
@@ -135,18 +156,25 @@ class Campaign:
         leavings = self._leavings()
         print(f"\n{title}")
         for name, learner in zip(self.names, learners, strict=True):
-            entries = [entry for ledger in self.ledgers[name] for entry in ledger.entries()]
-            deaths = [k.at for k in self.kills if k.kind == name and k.signal == signal.SIGKILL]
+            kills = [k for k in self.kills if k.kind == name]
+            deaths = [k.at for k in kills if k.signal == signal.SIGKILL]
+            entries = [
+                entry
+                for ledger in self.ledgers[name]
+                for entry in ledger.entries()
+                if not any(kill.is_in_vain(entry) for kill in kills)
+            ]
             found = audit(entries, held(learner))
             assert found.unknown == [], f"{name}: never evaluated: {found.unknown}"
             late = found.lost(deaths, WINDOW, self.stalls)
+            late = [entry for entry in late if not self._is_clients_stall(entry, kills)]
             lost = [entry for entry in late if not is_near(entry, leavings[name])]
             ages = [
                 max(0.0, min(at - entry.at for at in deaths if at >= entry.at - 1))
                 for entry in found.again
                 if any(at >= entry.at - 1 for at in deaths)
             ]
-            signals = Counter(k.signal.name for k in self.kills if k.kind == name)
+            signals = Counter(k.signal.name for k in kills)
             figures = Counter(evaluated=found.evaluated, again=len(found.again), lost=len(lost))
             figures["as its client left"] = len(late) - len(lost)
             figures.update(signals)
@@ -156,6 +184,14 @@ class Campaign:
             assert lost == [], f"{name}: lost without a reason: {lost}; killed at {deaths}"
         print(f"  {'all':20} {told(total)}; {self.stalls}")
         return total
+
+    def _is_clients_stall(self, entry: Entry, kills: Iterable[Kill]) -> bool:
+        """Whether the client did not come to write a point down, as it stood still until it was killed."""
+        return any(
+            0 <= kill.at - entry.at <= WINDOW + noted(self.folder, kill.client, entry.at, kill.at)
+            for kill in kills
+            if kill.signal == signal.SIGKILL
+        )
 
     def _leavings(self) -> dict[str, list[float]]:
         """When clients let a learner go at their walltime, on the ledgers' clock."""
@@ -172,6 +208,14 @@ class Campaign:
 def is_near(entry: Entry, leavings: Iterable[float]) -> bool:
     """Whether an evaluation returned while its client left, or later: nobody could take it."""
     return any(entry.at - IN_FLIGHT <= at <= entry.at + LEAVING for at in leavings)
+
+
+def family_of(process: psutil.Process) -> frozenset[int]:
+    """Pids of a process and of all that it has started."""
+    pids = {process.pid}
+    with suppress(psutil.NoSuchProcess):
+        pids |= {child.pid for child in process.children(recursive=True)}
+    return frozenset(pids)
 
 
 def told(figures: Counter[str]) -> str:
@@ -202,20 +246,29 @@ def campaign(
         learners.append(make())
         fnames.append(fname_of(name, folder / "data"))
         goals.append(goal)
-    options = {"goal": GoalOfKind(goals, learners), "folder": folder / "run", "max_crashes": 100,
+    options = {"goal": GoalOfKind(goals, learners, folder), "folder": folder / "run", "max_crashes": 100,
                "interval": 1, "points_interval": INTERVAL, "save_interval": 0.5,
                **settings}  # fmt: skip
     run = RunManager(scheduler, learners, fnames, **options)
-    return Campaign(run, ledgers, Stalls(folder))
+    return Campaign(run, ledgers, Stalls(folder), folder)
 
 
 class GoalOfKind:
-    """The goal of each kind, told from the learner; `None` is until it has no more points."""
+    """The goal of each kind, told from the learner; `None` is until it has no more points.
 
-    def __init__(self, goals: Sequence[Any], learners: Sequence[Any]) -> None:
+    The client that asks for it notes its stalls, if there is a folder for it.
+    """
+
+    def __init__(
+        self, goals: Sequence[Any], learners: Sequence[Any], folder: Path | None = None
+    ) -> None:
+        self.folder, self.noting = folder, 0
         self.goals = {describe(one): goal for one, goal in zip(learners, goals, strict=True)}
 
     def __call__(self, learner: Any) -> bool:
+        if self.folder and JOB_VARIABLE in os.environ and self.noting != os.getpid():
+            self.noting = os.getpid()
+            begin_notes(self.folder)
         goal = self.goals[describe(learner)]
         if goal is not None:
             return bool(goal(learner))

@@ -57,3 +57,32 @@ class Stalls(threading.Thread):
         return (
             f"the machine was late {len(lengths)} times, at most by {max(lengths, default=0):.2f} s"
         )
+
+
+def begin_notes(folder: Path) -> None:
+    """Note in a file, as long as this process lives, when it stood still: it may be killed at any moment."""
+    threading.Thread(target=_note, args=(folder / f"stalls-{os.getpid()}",), daemon=True).start()
+
+
+def _note(path: Path) -> None:
+    """The file begins with the last moment at which this process was seen to run; each stall is a line."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    begin, size = time.monotonic(), 32
+    while True:
+        os.pwrite(file, f"{begin:<31.6f}\n".encode(), 0)
+        time.sleep(PAUSE)
+        end = time.monotonic()
+        if end - begin > PAUSE + USUAL:
+            size += os.pwrite(file, f"{begin + PAUSE + USUAL:.6f} {end:.6f}\n".encode(), size)
+        begin = end
+
+
+def noted(folder: Path, pid: int, begin: float, end: float) -> float:
+    """Seconds within this time in which a process stood still that notes it, and was killed at the end."""
+    try:
+        last, *stalls = (folder / f"stalls-{pid}").read_text().splitlines()
+    except FileNotFoundError:  # it was killed before its first point
+        return 0.0
+    times = [(float(first), float(second)) for first, second in map(str.split, stalls)]
+    times.append((float(last) + PAUSE + USUAL, end))
+    return sum(max(0.0, min(last, end) - max(first, begin)) for first, last in times)

@@ -35,7 +35,7 @@ if __name__ == "__main__":
         interval=2,
     )  # fmt: skip
     run_manager.start()
-    run_manager.wait(timeout=120)
+    run_manager.wait(timeout=240)
     print(run_manager.status())
     run_manager.load_learners(progress=False)
     assert all(learner.npoints >= 50 for learner in run_manager.learners)

@@ -470,7 +470,8 @@ def log_lines(log: Any) -> list[str]:
 def ranks_start_themselves(executor: Executor, text: str) -> None:
     own = executor.submit(Command(text, resources=FOUR, launch_ranks=False))
     assert own.result(PATIENCE) == 0
-    assert log_lines(own.log) == [f"sum {n} 4 10" for n in range(4)]
+    lines = [line for line in log_lines(own.log) if "sum" in line]  # srun tells of signals, too
+    assert lines == [f"sum {n} 4 10" for n in range(4)]
 
 
 def what_is_left_on_all_nodes_is_gone(executor: Executor, folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_fault_28_it_runs_whole_on_each_batch_system_with_each_executor(
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, run_driver.__file__, str(folder), system, executor],
-        env={**os.environ, **cluster_env}, capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, **cluster_env}, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     logs = "\n".join(p.read_text(errors="replace") for p in folder.glob("run/logs/*.out"))
     assert done.returncode == 0, done.stderr + logs + _manager_log(folder)

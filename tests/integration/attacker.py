@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -40,16 +41,21 @@ class Attacker:
         }
         self.connections = self.failed = self.most_heard = 0
         self._heard = 0
+        self._is_ended = False
         self._held: list[socket.socket] = []
 
     def flood(self, kind: str, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self._is_ended:
             try:
                 self._hold() if kind == "hold" else self._speak(kind)
             except OSError:  # the port's queue is full, or we have no more files
                 self.failed += 1
                 time.sleep(0.01)
+
+    def end(self) -> None:
+        """End a flood before its time."""
+        self._is_ended = True
 
     def _connect(self) -> socket.socket:
         plug = socket.socket()  # not create_connection: it imports what `nobody` may not read
@@ -102,6 +108,7 @@ if __name__ == "__main__":
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     attacker = Attacker((host, int(port)), record)
+    signal.signal(signal.SIGTERM, lambda *_: attacker.end())
     print("ready", flush=True)
     attacker.flood(kind, float(seconds)) if float(seconds) else attacker.listen(kind)
     said = {"uid": os.getuid(), "readable": readable(Path(folder)), **vars(attacker)}

@@ -11,8 +11,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -58,8 +60,15 @@ def ledger(home):
 
 
 def test_as_many_as_are_wanted_are_out_and_each_that_ends_is_replaced(executor, home):
-    """Three at once, then four: what the programs themselves have noted."""
-    text = "echo begun >> ledger; sleep 0.2; echo ended >> ledger; echo value {x}"
+    """Three at once, then four: what the programs themselves have noted.
+
+    The first three wait for each other, and the next four, too: else some may have ended before others begin.
+    """
+    text = (
+        "echo begun >> ledger; n={_index}; all=$(( n < 3 ? 3 : n < 7 ? 7 : 0 )); "
+        "until test $(grep -c begun ledger) -ge $all; do sleep 0.05; done; "
+        "echo ended >> ledger; echo value {x}"
+    )
     outs = []
     outcome = command_search(
         text, executor, 15, initial=3, concurrency=4, on_event=lambda event: outs.append((event.kind, event.out))
@@ -142,8 +151,14 @@ def test_a_function_is_called_by_name_and_what_it_prints_is_in_its_log(executor,
 
 
 def test_the_first_ten_points_are_those_of_scikit_optimize_whatever_ends_first(executor, home):
-    made = learner()
-    outcome = Search(made, executor, N, output="out").run()
+    made, ended = learner(), []
+
+    def note(event):
+        ended.extend([event.number] if event.kind == "done" else [])
+        if len(ended) == 5:  # all but those that are held: number 2 is one of them
+            (home / "go").touch()
+
+    outcome = Search(made, executor, N, output="out", on_event=note).run()
     assert [values for _, values in sorted(made.data)] == theirs(10)
     ends = [int(line[1]) for line in ledger(home) if line[0] == "ended"]
     assert ends != sorted(ends)
@@ -153,34 +168,51 @@ def test_the_first_ten_points_are_those_of_scikit_optimize_whatever_ends_first(e
 
 
 def test_fault_47_slots_do_not_wait_for_a_slow_model(executor, home):
-    """Each point takes the optimiser 0.15 s, each task 0.4 s: with two out, a slot would wait a quarter of its time."""
+    """Each point takes the optimiser 0.15 s, each task 0.4 s: what follows an end was chosen before it."""
 
     class Slow:
         def __init__(self):
-            self.n = 0
+            self.n = self.chosen = 0
 
         def ask(self):
             self.n += 1
             if self.n > 4:
                 time.sleep(0.15)
+            self.chosen = self.n
             return [self.n / 100]
 
         def tell(self, point, value):
             pass
 
-    text = "date +%s.%N >> ledger; sleep 0.4; date +-%s.%N >> ledger; echo value 1"
-    made = OptimizerLearner(Command(text, value=regex_value("value (.*)")), LINE, Slow())
-    Search(made, executor, 16, initial=2).run()
-    marks = sorted(float(line[0]) for line in ledger(home))
-    begins, ends = sorted(m for m in marks if m > 0), sorted(-m for m in marks if m < 0)
-    waits = sorted(begin - end for begin, end in zip(begins[2:], ends, strict=False))
-    assert waits[len(waits) // 2] < 0.1
+    slow, known, ready = Slow(), [], []
+
+    def note(event):
+        if event.kind == "done":
+            known.append(slow.chosen)
+        elif known:
+            ready.append(round(event.parameters["x"] * 100) <= known[-1])
+
+    text = "sleep 0.4; echo value 1"
+    made = OptimizerLearner(Command(text, value=regex_value("value (.*)")), LINE, slow)
+    Search(made, executor, 16, initial=2, on_event=note).run()
+    assert len(ready) == 14
+    assert ready.count(True) > 10, ready
 
 
 # ------------------------------------------------------------------- failures
 
 
-FAILING = 'echo begun >> ledger; echo hello; test {_index} != 2 || { echo "it hurts" >&2; %s; }; sleep 0.3; echo value {x}'
+#: The others go on when the search knows of the failure: so none of them has ended before.
+FAILING = (
+    'echo begun >> ledger; echo hello; test {_index} != 2 || { echo "it hurts" >&2; %s; }; '
+    "until test -e known; do sleep 0.05; done; echo value {x}"
+)
+
+
+def when_failed(event):
+    """Let the others of `FAILING` go on."""
+    if event.kind == "failed":
+        Path("known").touch()
 
 
 @pytest.mark.parametrize(
@@ -190,15 +222,14 @@ FAILING = 'echo begun >> ledger; echo hello; test {_index} != 2 || { echo "it hu
 )  # fmt: skip
 def test_drain_issues_no_more_waits_and_says_why(how, words, executor, home):
     with pytest.raises(TaskError, match="number 2") as caught:
-        command_search(FAILING % how, executor, 20, initial=4).run()
+        command_search(FAILING % how, executor, 20, initial=4, on_event=when_failed).run()
     text = str(caught.value)
     assert [word for word in (words, "it hurts", "0002.txt") if word not in text] == []
     assert "on_failure='drain'" in text
-    if (
-        words != "SIGKILL"
-    ):  # a program that was killed is tried once more, and others go on meanwhile
-        assert 4 <= len(ledger(home)) <= 5  # a task may have ended before that one
-    assert {row["state"] for row in executor.tasks()} <= {"done", "failed"}
+    begun = 4 + (words == "SIGKILL")  # a program that was killed is tried once more
+    assert len(ledger(home)) == begun
+    states = Counter(row["state"] for row in executor.tasks())
+    assert states in ({"done": 4}, {"done": 3, "failed": 1})
 
 
 def test_a_task_that_takes_too_long_has_failed(executor, home):
@@ -227,8 +258,9 @@ def test_a_function_that_raises_is_shown_with_its_traceback(executor, home):
 
 def test_continue_goes_on_and_tells_a_penalty_or_nothing(executor, home):
     outcome = command_search(
-        FAILING % "exit 3", executor, 8, initial=4, on_failure="continue", penalty=9.0
-    ).run()
+        FAILING % "exit 3", executor, 8, initial=4, on_failure="continue", penalty=9.0,
+        on_event=when_failed,
+    ).run()  # fmt: skip
     assert (outcome.done, [failure.number for failure in outcome.failures]) == (7, [2])
     assert outcome.failures[0].log == home / "0002.txt"
     with pytest.raises(InputError, match="penalty"):
@@ -237,14 +269,12 @@ def test_continue_goes_on_and_tells_a_penalty_or_nothing(executor, home):
 
 def test_abort_cancels_what_is_out(executor, home):
     begun = time.monotonic()
-    text = "test {_index} != 2 || { sleep 0.5; exit 3; }; sleep 60"
+    text = "test {_index} != 2 || { sleep 0.5; exit 3; }; sleep 600"
     with pytest.raises(TaskError, match="1 of 4 tasks of the search failed"):
         command_search(text, executor, 20, initial=4, on_failure="abort").run()
-    assert time.monotonic() - begun < 40
-    assert Counter(row["state"] for row in executor.tasks()) in (
-        {"failed": 1, "cancelled": 3},
-        {"failed": 1, "running": 3},
-    )
+    assert time.monotonic() - begun < 200
+    ended = {"failed": 1, "cancelled": 3}  # not all at once
+    wait_for(lambda: Counter(row["state"] for row in executor.tasks()) == ended)
 
 
 def test_a_search_that_was_stopped_goes_on_when_what_failed_is_tried_again(home):
@@ -390,11 +420,20 @@ def start(home):
     )  # fmt: skip
 
 
+def head_of(driver):
+    """The head that a driver has now, if any: it may just start it again."""
+    for one in psutil.Process(driver.pid).children():
+        with suppress(psutil.Error):  # it has ended
+            if "head.head" in " ".join(one.cmdline()):
+                return one.pid
+    return None
+
+
 def victim(kind, driver, home):
     if kind == "driver":
         return driver.pid
     if kind == "head":
-        return int((home / "head").read_text())
+        return wait_for(lambda: head_of(driver))
     return read_address(run_folder(home / "run", "search")).pid
 
 
@@ -410,16 +449,17 @@ def test_a_search_whose_processes_are_killed_issues_the_same_points(seed, home):
     driver, kills = start(home), []
     for kind in kinds:
         n = len(ledger(home))
-        wait_for(lambda driver=driver, n=n: driver.poll() is not None or len(ledger(home)) > n + 1)
+        # without its manager a head goes on, and those that are held write nothing
+        if kills[-1:] != ["manager"]:
+            wait_for(lambda n=n: len(ledger(home)) > n + 1, 150)
         time.sleep(draws.uniform(0.0, 0.5))
-        if driver.poll() is not None:
-            break
         os.kill(victim(kind, driver, home), signal.SIGKILL)
         kills.append(kind)
         if kind == "driver":
-            driver.communicate(timeout=60)
+            driver.communicate(timeout=150)
             driver = start(home)
-    printed, _ = driver.communicate(timeout=120)
+    (home / "go").touch()
+    printed, _ = driver.communicate(timeout=150)
     assert driver.returncode == 0, printed
     assert printed.splitlines()[-1].startswith(f"{N} ")
     lines = [(word, int(n), float(drop), int(size)) for word, n, drop, size in ledger(home)]
@@ -428,7 +468,6 @@ def test_a_search_whose_processes_are_killed_issues_the_same_points(seed, home):
     ]
     begun = Counter(line[1] for line in lines if line[0] == "begun")
     print(f"seed {seed}: killed {kills}, begun again: {begun.total() - N}")
-    assert kills[:2] == kinds[:2]
     assert 1 <= begun.total() - N <= 4 * len(kills)
     ended = Counter(line[1] for line in lines if line[0] == "ended")
     assert ended.total() <= N + 4 * len(kills) - 1

@@ -142,7 +142,7 @@ def test_fault_23_the_process_with_the_values_ends_with_its_client(calls):
     assert children
     client.kill()
     client.communicate()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 

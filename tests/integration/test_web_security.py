@@ -172,6 +172,8 @@ def test_a_link_works_once_and_says_so(server: WebServer) -> None:
 
 
 def test_what_is_printed_leads_there(server: WebServer) -> None:
+    if not any("Ctrl-C ends it" in line for line in server.printed):  # the last one of them
+        server.line_with("Ctrl-C ends it")
     said = "".join(server.printed)
     assert re.search(rf"ssh -N -L {server.port}:127\.0\.0\.1:{server.port} \S+@\S+", said)
     assert "ssh -N -J GATEWAY" in said

@@ -320,6 +320,17 @@ def test_reports_are_told_from_what_launchers_say() -> None:
     assert not RankEnded(0, "n1").is_bad
 
 
+def test_what_srun_says_of_a_job_that_goes_on_is_no_line_of_its_task() -> None:
+    """It came behind the value that a command prints last, and was taken for it."""
+    output = LauncherOutput()
+    os.write(output.its, b"srun: error: no\nsrun: got SIGCONT\nsrun: go")
+    assert list(output.read()) == [b"srun: error: no\n"]
+    os.write(output.its, b"t SIGCONT\n")
+    output.close_its()
+    assert list(output.read()) == []
+    assert output.last_line == "srun: error: no"
+
+
 @pytest.mark.parametrize("work", [Call("f", b""), CommandSpec([], "/", "/log")])
 @pytest.mark.parametrize("ended", [{0: True}, {0: True, 1: False}])
 def test_a_task_has_succeeded_only_when_all_its_ranks_have_said_so(

@@ -13,6 +13,9 @@ _report = msgspec.json.Decoder(RankReport)
 #: Letters of a line that is quoted.
 _LONGEST = 300
 
+#: What srun says of itself when its job was suspended and goes on: a task's value may be its log's last line.
+_NO_NEWS = frozenset({b"srun: got SIGCONT"})
+
 
 class LauncherOutput:
     """The standard error of a launcher, as a pipe.
@@ -38,7 +41,8 @@ class LauncherOutput:
         while data := self._take():
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
-                yield self._understood(line)
+                if line not in _NO_NEWS:
+                    yield self._understood(line)
         if self.fd < 0 and self._rest:
             line, self._rest = self._rest, b""
             yield self._understood(line)

@@ -24,6 +24,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ROOT = Path(__file__).resolve().parents[2]
 ATTACH = 'import adaptive_scheduler\nadaptive_scheduler.RunManager.attach("notebook run").info()'
 
+#: Milliseconds: a plot whose drawing takes long is drawn again after ten minutes at the latest.
+DRAWN_AGAIN = 900_000
 pytestmark = pytest.mark.mpi
 
 
@@ -176,7 +178,8 @@ def test_a_run_is_watched_cancelled_and_found_again(lab: str, page: Any, picture
     expect(detail.locator(".as-data canvas").first).to_be_visible(timeout=PATIENCE)
     caption = detail.locator(".as-caption")
     expect(caption).to_contain_text("point")
-    expect(caption).not_to_have_text(shown_text(caption))  # updated while it runs
+    # updated while it runs
+    expect(caption).not_to_have_text(shown_text(caption), timeout=DRAWN_AGAIN)
     # of a log with a line each two seconds the end is shown, which may not reach to the first one
     expect(detail.locator(".as-log")).to_contain_text(re.compile("item_claimed|progress_made"))
     photograph(page, view, pictures, "running")

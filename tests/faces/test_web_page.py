@@ -27,6 +27,8 @@ from tests.run_folders import large_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+#: Milliseconds: a plot whose drawing takes long is drawn again after ten minutes at the latest.
+DRAWN_AGAIN = 900_000
 RUNNING = re.compile(r"^Running: \d of 4 learners done")
 STUDY = """
 import time
@@ -64,7 +66,7 @@ class Study:
     def start(self) -> None:
         self.command(
             "run", "study.py", "--scheduler", "local", "--cores", "1", "--max-cores", "2",
-            "--executor", "sequential", "--goal", "2000", "--folder", "first run", "--detach",
+            "--executor", "sequential", "--goal", "9000", "--folder", "first run", "--detach",
         )  # fmt: skip
 
     def kill_manager(self) -> None:
@@ -171,7 +173,8 @@ def test_a_run_is_watched_and_a_read_only_page_changes_nothing(
         detail = page.locator(".as-detail")
         expect(detail.locator(".as-data canvas").first).to_be_visible()
         caption = detail.locator(".as-caption")
-        expect(caption).not_to_have_text(shown_text(caption))  # the plot grows with the data
+        # the plot grows with the data
+        expect(caption).not_to_have_text(shown_text(caption), timeout=DRAWN_AGAIN)
         expect(page.locator("#mode")).to_have_text("read-only")
         expect(page.locator("[data-action=cancel_run]")).to_have_count(0)
         answers = page.evaluate(ASK_FOR_CHANGES)

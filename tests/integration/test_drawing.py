@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import adaptive
@@ -206,6 +207,35 @@ def test_a_plot_is_not_made_again_unless_something_may_have_changed(folder: RunF
         made.close()
 
 
+class SlowStart:
+    """A process that takes 100 s to start, and a tenth of one to draw, by a clock of its own."""
+
+    has_drawn, is_alive, begun, now = False, True, 0.0, 1000.0
+
+    def __init__(self, *_: object) -> None: ...
+
+    def draw(self, *_: object) -> dict[str, Any]:
+        SlowStart.begun = SlowStart.now + 100.0
+        SlowStart.now += 100.1
+        return {"text": "drawn"}
+
+    def end(self) -> None: ...
+
+
+def test_a_slow_start_is_no_reason_to_draw_seldom(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a part of a core that is small, but a process starts once: the plot stayed as it was for minutes."""
+    monkeypatch.setattr(drawings, "DrawingProcess", SlowStart)
+    monkeypatch.setattr(drawings, "time", SimpleNamespace(monotonic=lambda: SlowStart.now))
+    made = Drawings(folder)
+    view = Item(0, "", Phase.RUNNING, npoints=3)
+    until(lambda: made.plot(view, anew=True) == {"text": "drawn"})
+    assert not made._drawn[0].pace.is_due(SlowStart.now + drawings.INTERVAL - 0.5)
+    assert made._drawn[0].pace.is_due(SlowStart.now + drawings.INTERVAL)
+    made.close()
+
+
 def test_a_slow_log_holds_up_nobody(
     views: LocalViews, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,7 +409,7 @@ def test_what_is_open_in_many_windows_is_drawn_once(
     """A server has that many pages."""
     made: list[int] = []
     plot = {"kind": "text", "text": "drawn"}
-    monkeypatch.setattr(processes, "_draw", lambda view: made.append(view.id) or plot)
+    monkeypatch.setattr(processes, "_draw", lambda view: made.append(view.id) or (plot, 0.0))
     for _ in range(3):
         for item in range(app.MOST_VIEWS):
             assert drawn(processes, done(folder, item)) == plot

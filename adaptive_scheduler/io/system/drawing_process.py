@@ -46,6 +46,11 @@ class DrawingProcess:
     timeout : float
         Seconds that a drawing may take.
 
+    Attributes
+    ----------
+    begun : float
+        When the last drawing began, after the start of the process.
+
     Raises
     ------
     NoStartError
@@ -54,6 +59,7 @@ class DrawingProcess:
     def __init__(self, folder: RunFolder, timeout: float) -> None:
         self._timeout = timeout
         self._is_ready = False
+        self.begun = 0.0
         # while it is asked its files stay open: the numbers of closed ones are used again
         self._asked = threading.Lock()
         path = json.dumps([one for one in sys.path if isinstance(one, str)])
@@ -95,6 +101,7 @@ class DrawingProcess:
         with self._asked:
             if not self._is_ready:
                 self._wait_for_start()
+            self.begun = time.monotonic()
             try:
                 process.stdin.write(request)
                 process.stdin.flush()

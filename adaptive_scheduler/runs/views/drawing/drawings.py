@@ -146,24 +146,27 @@ class Drawings:
                 view, drawn = self._waiting.popleft()
             begun = time.monotonic()
             try:
-                plot = self._draw(view)
+                plot, begun = self._draw(view)
             except Exception as error:  # noqa: BLE001  the top of a thread: else it is waited for for ever
                 plot = as_text(f"It cannot be drawn: {type(error).__name__}: {error}")
             with self._changed:
                 drawn.did(begun, plot, view)
                 self._changed.notify_all()
 
-    def _draw(self, view: Item | ItemView) -> Plot | None:
+    def _draw(self, view: Item | ItemView) -> tuple[Plot | None, float]:
+        """Return the plot, and when its drawing began: a process starts but once, which may take long."""
+        begun = time.monotonic()
         try:
             return self._ask(view)
         except NoStartError as error:
-            return as_text(f"It cannot be drawn: no process can be started ({error}).")
+            text = f"It cannot be drawn: no process can be started ({error})."
         except TimeoutError:
-            return as_text(_took_too_long(view.id, self._timeout))
+            text = _took_too_long(view.id, self._timeout)
         except ProcessEndedError as error:
-            return as_text(_died(view.id, str(error)))
+            text = _died(view.id, str(error))
+        return as_text(text), begun
 
-    def _ask(self, view: Item | ItemView) -> Plot | None:
+    def _ask(self, view: Item | ItemView) -> tuple[Plot | None, float]:
         process = self._take_process()
         was_used = process.has_drawn
         try:
@@ -177,7 +180,7 @@ class Drawings:
         with self._changed:
             if process in self._processes:  # else all were closed
                 self._idle.append(process)
-        return plot
+        return plot, process.begun
 
     def _take_process(self) -> DrawingProcess:
         with self._changed:

@@ -29,7 +29,7 @@ from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.read_only import read_tables
 from adaptive_scheduler.manager import dispatch
 from adaptive_scheduler.manager.engine import Engine
-from tests.integration.test_engine import LONG, Talker, make_run
+from tests.integration.test_engine import LONG, Talker, has_no_space, make_run
 
 
 class Breaking(files.Operations):
@@ -280,7 +280,7 @@ def test_a_manager_on_a_full_file_system_holds_its_answers_until_there_is_room(
     done, unanswered = work_until_held_back(me, viewer)
     assert thread.is_alive()
     small.empty()
-    until(lambda: viewer.status().notes == [])
+    until(lambda: not has_no_space(viewer))
     done.append(work(me, patience=60.0))
     found = [row["phase"] for row in read_tables(folder)[database.ITEMS].values()]
     assert all(found[item] == "done" for item in done)
@@ -311,7 +311,7 @@ def work_until_held_back(me: Talker, viewer: Talker) -> tuple[list[int], int]:
             while True:
                 done.append(work(me, patience=3.0))
         except ManagerUnreachableError:
-            if any("No space left" in note for note in viewer.status().notes):
+            if has_no_space(viewer):
                 return done, unanswered
     raise AssertionError("it answers neither, nor says why")
 

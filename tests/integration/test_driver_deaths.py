@@ -230,7 +230,7 @@ def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) ->
     for process in others:  # its job has ended, and it has not seen that
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(others, PATIENCE)
+    wait_for(lambda: all(is_gone(process.pid) for process in others))
     remove(executor.folder.home)
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 4).result(PATIENCE) == 16

@@ -88,8 +88,7 @@ def words(process: psutil.Process) -> list[str]:
 def await_gone(pids: list[int]) -> None:
     end = time.monotonic() + PATIENCE
     while left := [pid for pid in pids if is_alive(pid)]:
-        told = [words(psutil.Process(pid)) for pid in left if psutil.pid_exists(pid)]
-        assert time.monotonic() < end, f"after {PATIENCE:g} s: {told}"
+        assert time.monotonic() < end, f"after {PATIENCE:g} s: {left}"
         time.sleep(0.05)
 
 

@@ -184,7 +184,7 @@ def assert_at_a_time(lines: list[list[str]], cores: int) -> None:
 
 
 def test_a_task_that_a_walltime_cuts_runs_again(local: PoolRun, tmp_path: Path) -> None:
-    local.add(name="p", resources=Resources(cores=2, walltime=10))
+    local.add(name="p", resources=Resources(cores=2, walltime=20))
     mark = tmp_path / "begun"
 
     def long_at_first() -> str:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from adaptive_scheduler.io.disk import files
 
 #: What file systems without locks say: there, a second process is not noticed.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+#: Seconds after which a lock is one of a process that works, and not of one that looks.
+_LOOK = 1.0
 
 
 @contextmanager
@@ -37,7 +41,7 @@ def locked(path: Path, what: str, remedy: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
-        if not _is_taken(fd, fcntl.LOCK_EX):
+        if not _is_taken_soon(fd):
             raise RunError(f"{path.parent}: {what} already ({_who(fd)}). {remedy}")
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -84,6 +88,14 @@ def _is_taken(fd: int, kind: int) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
     return True
+
+
+def _is_taken_soon(fd: int) -> bool:
+    """Who only looks whether somebody has the lock (`holder`) has it for a moment."""
+    end = time.monotonic() + _LOOK
+    while not (taken := _is_taken(fd, fcntl.LOCK_EX)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return taken
 
 
 def _who(fd: int) -> str:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from adaptive_scheduler import Executor, RunManager
-from adaptive_scheduler.core.paths import RunFolder
+from adaptive_scheduler.core.paths import DATABASE_NAME, RunFolder
 from adaptive_scheduler.errors import InputError, RequestRefusedError, RunError
 from adaptive_scheduler.io.storage import database
 from adaptive_scheduler.io.storage.read_only import read_tables
@@ -213,6 +213,14 @@ def test_a_run_whose_folder_is_removed_while_it_is_carried_on_is_not_begun_anew(
     with pytest.raises(RunError, match="is gone"):
         LocalSite(folder).start("tasks")
     assert not folder.database.exists()
+
+
+def test_a_run_that_is_gone_as_it_is_carried_on_is_given_no_folders(home: Path) -> None:
+    """Who has renamed its folder could not rename it back: it would be moved into the new one."""
+    folder = RunFolder(home / "renamed" / "run" / DATABASE_NAME)
+    with pytest.raises(RunError, match="is gone"):
+        LocalSite(folder).start("tasks")
+    assert not list(home.iterdir())
 
 
 def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) -> None:

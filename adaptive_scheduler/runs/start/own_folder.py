@@ -56,13 +56,13 @@ def moved(wanted: RunFolder, found: RunFolder) -> str:
 @contextmanager
 def removed_if_refused(folder: RunFolder) -> Iterator[None]:
     """Remove the run's folders if they were made in this block, which raised, and are empty."""
-    chain = (folder.folder, folder.home, *folder.home.parents)
+    chain = (folder.scripts, folder.ends, folder.folder, folder.home, *folder.home.parents)
     new = [path for path in chain if not os.path.lexists(path)]
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # one that is not empty, or gone, ends it
-            for path in new:
+        for path in new:
+            with suppress(OSError):  # it is not empty, or was not made
                 path.rmdir()
         raise
 

@@ -94,10 +94,8 @@ def duration_text(length: float) -> str:
 
 
 def rate_text(a_second: float) -> str:
-    """``1,234``, ``42.5``, ``0.31``, ``0.0021``: a slow rate is not 0."""
-    return (
-        f"{a_second:,.0f}" if a_second >= 999.5 else f"{a_second:.3g}" if a_second >= 0.001 else "0"
-    )
+    """``1,234``, ``42.5``, ``0.31``, ``0.000278``, one in an hour: a slow rate is not 0."""
+    return f"{a_second:,.0f}" if a_second >= 999.5 else f"{a_second:.3g}"
 
 
 def parse_text(text: str) -> float | None:

@@ -83,8 +83,8 @@ def test_a_run_that_is_over_or_has_no_manager_has_no_rate(kind: str) -> None:
 
 
 def test_rates_are_written_with_three_digits() -> None:
-    found = [rate_text(one) for one in (0.0, 0.0004, 0.0042, 1.0, 42.51, 999.0, 999.7, 12_345.6)]
-    assert found == ["0", "0", "0.0042", "1", "42.5", "999", "1,000", "12,346"]
+    found = [rate_text(one) for one in (0.0, 1 / 3600, 0.0042, 1.0, 42.51, 999.0, 999.7, 12_345.6)]
+    assert found == ["0", "0.000278", "0.0042", "1", "42.5", "999", "1,000", "12,346"]
 
 
 def test_learners_and_jobs_in_trouble_come_first() -> None:

@@ -306,3 +306,20 @@ def test_what_is_lined_up_behind_a_long_one_waits_for_any_place() -> None:
     mirror.place_waiting(RESOURCES)
     assert [type(one) for one in head.take(mirror.work())] == [Begin]
     assert set(head.running) == {2, 3}
+
+
+def test_what_is_lined_up_behind_a_long_one_comes_back_though_its_begin_is_told_too_early() -> None:
+    """A worker that is held up sends the value of the one before when the agent has seen the long one run."""
+    mirror, head = HeadMirror(NODES[:1]), HeadSession()
+    mirror.give(given(1, mirror.inventory.place(RESOURCES[0])))
+    head.take(mirror.work())
+    mirror.give(given(2))
+    head.take(mirror.work())
+    head.end(1, EndKind.VALUE, seconds=0.001)  # such are short: several are lined up
+    for token in (3, 4):
+        mirror.give(given(token))
+    head.take(mirror.work())
+    assert head.note_begun(3, 0, 1) == []
+    assert head.end(2, EndKind.VALUE, seconds=0.001) == [Recall(4)], "3 takes long"
+    assert head.end(4, EndKind.BACK, begun=False) == []
+    assert head.take(Work()) == [], "it is not lined up there again"

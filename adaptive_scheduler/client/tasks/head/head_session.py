@@ -127,6 +127,7 @@ class TaskLines:
     def __init__(self) -> None:
         self._lines: dict[int, deque[int]] = {}  # by the token that runs: what follows it
         self._line_of: dict[int, deque[int]] = {}  # by the token in a line: that line
+        self._begun: dict[int, tuple[int, int]] = {}  # by the token in a line: see `note_begun`
 
     def __contains__(self, token: int) -> bool:
         return token in self._line_of
@@ -140,6 +141,15 @@ class TaskLines:
         line = self._lines.setdefault(leader, deque())
         line.append(token)
         self._line_of[token] = line
+
+    def note_begun(self, token: int, node: int, pid: int) -> None:
+        """One in a line runs already: the ends of those before it are still to be told."""
+        if token in self:
+            self._begun[token] = node, pid
+
+    def take_begun(self, token: int) -> tuple[int, int] | None:
+        """Return the node and the pid of one that has left its line, if it ran already."""
+        return self._begun.pop(token, None)
 
     def behind(self, leader: int) -> list[int]:
         """Tokens of those that follow a task that runs."""
@@ -158,6 +168,7 @@ class TaskLines:
     def remove(self, token: int) -> bool:
         """Let a task leave its line; returns whether it stood in one."""
         line = self._line_of.pop(token, None)
+        self._begun.pop(token, None)
         if line is not None:
             line.remove(token)
         return line is not None
@@ -166,7 +177,7 @@ class TaskLines:
         """Let all leave that follow a task; returns them."""
         tokens = list(self._lines.pop(leader, ()))
         for token in tokens:
-            del self._line_of[token]
+            self.remove(token)
         return tokens
 
 
@@ -320,6 +331,7 @@ class HeadSession:
     def note_begun(self, token: int, node: int, pid: int) -> list[Recall]:
         """A task has been running for a moment: what is lined up behind it may run elsewhere before."""
         if token not in self.running:
+            self._lines.note_begun(token, node, pid)
             return []
         self._report.note_begun(token, node, pid)
         self._long.add(token)
@@ -360,6 +372,8 @@ class HeadSession:
             actions.append(self._begin(best, place))
         self._end(token, kind, follower, **facts)
         if follower:
+            if begun := self._lines.take_begun(follower):
+                actions += self.note_begun(follower, *begun)
             self._line_up(follower, actions)
         else:
             self._report.frees = True

@@ -177,10 +177,11 @@ class Drawings:
             if was_used and is_wanted and isinstance(error, ProcessEndedError):
                 return self._ask(view)
             raise
+        begun = process.begun  # before it is given to another thread
         with self._changed:
             if process in self._processes:  # else all were closed
                 self._idle.append(process)
-        return plot, process.begun
+        return plot, begun
 
     def _take_process(self) -> DrawingProcess:
         with self._changed:

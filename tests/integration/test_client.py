@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import adaptive
@@ -211,9 +212,9 @@ def test_a_learner_that_is_assigned_to_a_client_that_ends_is_released(
         assert (item.attempts, item.crashes, item.job) == (1, 0, None)
         assert "signal" in item.reason
     assert code == 0, output
-    assert [type(said) for said in seen if not isinstance(said, Beat)] == [
-        Hello, Claim, Finish, Release, Goodbye,
-    ]  # fmt: skip
+    kinds = [type(said) for said in seen if not isinstance(said, Beat)]
+    # a request that is answered late is sent again
+    assert [kind for kind, _ in groupby(kinds)] == [Hello, Claim, Finish, Release, Goodbye]
     assert not (tmp_path / "data/1").exists()
 
 

@@ -163,7 +163,7 @@ class ManagerKeeper:
             if self._site.lives():
                 return False
             if not self._site.exists():
-                raise _is_gone(self._site.folder)
+                raise _no_run(self._site.folder)
             try:
                 self._site.start(self._name)
             except (RunError, FileError) as error:
@@ -314,7 +314,7 @@ def is_closed(folder: RunFolder) -> bool:
     return not row_codec.read_run(read_tables(folder, undecoded=True)).is_open
 
 
-def _is_gone(folder: RunFolder) -> RunError:
+def _no_run(folder: RunFolder) -> RunError:
     return RunError(
         f"{folder.database} is gone: the run's folder was removed or renamed. Rename it back, or "
         "begin a new run."
@@ -325,7 +325,7 @@ def _write(folder: RunFolder, name: str, scheduler: Scheduler | None, new: Timin
     """Write what a manager needs; `new`: of a run that is begun, None: it must be there."""
     if not folder.database.exists():
         if new is None:
-            raise _is_gone(folder)
+            raise _no_run(folder)
         log_folder = scheduler.log_folder if scheduler is not None else None
         config = RunConfig(
             secrets.token_hex(4), [Resources()], [name],

@@ -224,10 +224,12 @@ def test_cancel_keeps_what_runs_and_the_data(executor: Executor, tmp_path: Path)
         rows = [row for row in executor.tasks() if row["key"].startswith("cancelled:")]
         return [row["state"] for row in rows]
 
-    wait_for(lambda: states().count("running") == 2)
-    runner.cancel(PATIENCE)
-    wait_for(lambda: "cancelled" in states())
-    allow(ledger, 10**9)
+    try:
+        wait_for(lambda: states().count("running") == 2)
+        runner.cancel(PATIENCE)
+        wait_for(lambda: "cancelled" in states())
+    finally:
+        allow(ledger, 10**9)
     outcome = runner.wait(PATIENCE)
     assert (outcome.reason, outcome.saved, outcome.error) == ("signal", True, None)
     assert set(states()) == {"done", "cancelled"}

@@ -114,6 +114,7 @@ def own_ssh() -> list[psutil.Process]:
 
 
 def kill_own_ssh() -> None:
+    """Kill those that this process has started, but for one that has just ended by itself."""
     for one in own_ssh():
         with suppress(psutil.NoSuchProcess):
             one.kill()

@@ -23,7 +23,6 @@ from adaptive_scheduler.errors import (
     UnknownArgumentError,
     UserCodeError,
 )
-from adaptive_scheduler.evaluation import runner as point_runner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.scheduler import Here
@@ -61,12 +60,6 @@ def line(function: Any = square) -> adaptive.Learner1D:
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     with Executor(Here(slots=2), tmp_path_factory.mktemp("tasks") / "run") as executor:
         yield executor
-
-
-@pytest.fixture
-def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a point is late, others are begun beside it: then there are more than the goal asks for."""
-    monkeypatch.setattr(point_runner, "LATE", float("inf"))
 
 
 # --------------------------------------------------------------------------- what is asked of it

@@ -30,6 +30,7 @@ from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
 from tests.clusters.slurm import PrivateSlurm
+from tests.integration.agent_node import is_alive
 
 PATIENCE = 120.0
 TIMING = Timing(beat=0.5, lease=10.0, interval=1.0, grace=10.0)
@@ -110,14 +111,7 @@ def of_run(folder: str) -> list[psutil.Process]:
                 found.append(process)
         except psutil.Error:
             continue
-    return [one for one in found if not has_ended(one)]
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return [one for one in found if is_alive(one.pid)]
 
 
 @pytest.fixture

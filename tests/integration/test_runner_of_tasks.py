@@ -144,9 +144,8 @@ def test_a_learner_of_commands(executor: Executor) -> None:
 
 @pytest.mark.usefixtures("nobody_is_late")
 def test_settings_of_the_executor_are_those_of_the_points(executor: Executor) -> None:
-    assert (
-        executor.submit(square, 2.0).result(PATIENCE) == 4
-    )  # there are slots from the first look on
+    # from now on there are slots, also at the first look
+    assert executor.submit(square, 2.0).result(PATIENCE) == 4
     view = executor.options(tag="mine", priority=100.0, resources=TaskResources(threads_per_rank=2))
     runner = Runner(line(slow), view, 12, name="settings").start()
     wait_for(lambda: runner.status()["slots"] == 1)

@@ -43,7 +43,17 @@ CLIENT = "-m adaptive_scheduler.client"
 
 @dataclass
 class Kill:
-    """One process that was killed, and the pids of its workers, which may go on for a moment without it."""
+    """One process that was killed.
+
+    Attributes
+    ----------
+    at, sent : float
+        Just before and just after it was sent the signal.
+    family : frozenset of int
+        Its pid, and those of its workers, which may go on for a moment without it.
+    client : int
+        The pid of the client of its job: of rank 0, where there are ranks.
+    """
 
     kind: str
     signal: signal.Signals

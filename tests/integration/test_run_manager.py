@@ -316,8 +316,8 @@ def test_a_cancelled_run_can_be_resumed(make: Callable[..., RunManager], tmp_pat
     until(lambda: run.snapshot().phases.get("running"))
     see_the_data_of_now(run)
     run.cancel()
+    (tmp_path / "go").touch()  # what is at the gate ends, and is not waited for until it is killed
     assert run.wait(PATIENCE).phases == {"cancelled": 3}
-    (tmp_path / "go").touch()
     assert run.status() == "cancelled"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
     run.cancel()  # nothing is left: no manager is started for it

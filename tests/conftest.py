@@ -45,6 +45,12 @@ pytest_plugins = [
 ]
 
 
+@pytest.fixture
+def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a point is late, others are begun beside it: then there are more than the goal asks for."""
+    monkeypatch.setattr("adaptive_scheduler.evaluation.runner.LATE", float("inf"))
+
+
 def _missing(item: pytest.Item) -> str | None:
     """What this test needs and this host lacks, with the remedy."""
     from tests.clusters import sshd

@@ -8,7 +8,6 @@ from functools import partial
 import pytest
 
 from adaptive_scheduler.client.scripts.match import copy_learner
-from adaptive_scheduler.evaluation import runner
 from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
@@ -42,9 +41,9 @@ def held(learner):
     return dict(adaptive_private.points_of(learner, learner._get_data()))
 
 
+@pytest.mark.usefixtures("nobody_is_late")
 @pytest.mark.parametrize("name", KINDS)
-def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "LATE", 100.0)  # the last point may be late: no other one instead
+def test_goal_is_reached_and_every_evaluation_is_kept_once(name, pool, tmp_path):
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
     learner = make()

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler import Executor, Runner, scheduler
-from adaptive_scheduler.evaluation import runner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.evaluation.refits import is_ranking
 from adaptive_scheduler.io.learner_data import adaptive_private
@@ -41,11 +40,11 @@ def ledgers(tmp_path: Path) -> tuple[Callable[..., Ledger], Callable[[], list[st
     return wrap, lambda: [line for ledger in made for line in ledger.lines()]
 
 
+@pytest.mark.usefixtures("nobody_is_late")
 @pytest.mark.parametrize("name", KINDS)
 def test_goal_is_reached_and_the_next_driver_computes_nothing_twice(
-    name: str, executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, executor: Executor, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(runner, "LATE", 100.0)  # the last point may be late: no other one instead
     wrap, lines = ledgers(tmp_path)
     make, goal = kinds(wrap)[name]
     learner = make()

@@ -19,10 +19,7 @@ from tests.e2e.test_docs_of_tasks import ROOT, run
 
 TEXT = (ROOT / "docs" / "placement.md").read_text()
 BLOCKS = re.findall(r"<!-- run -->\n```python\n(.*?)```", TEXT, re.DOTALL)
-
-
-#: Half a second is enough for a reader; here the machine may stand still for longer: so it is waited for
-#: the files "go", of three tasks at once or when all that is to wait does.
+#: By these, tasks wait for files.
 WAITS = """
 def wait_for(n, pattern):
     import glob
@@ -34,7 +31,9 @@ def wait_for_all():
     wait_for(3, "begun-*")
 
 """
-STAYS = [
+#: What becomes of lines of the page. Its tasks sleep for half a second, so that others are beside them, or queued
+#: behind them: here a process may stand still for longer, so they wait until the others are.
+CHANGES = [
     ("    time.sleep(0.5)\n    return", "    wait_for_all()\n    return"),
     ("all_four.submit(time.sleep, 0.5)", 'all_four.submit(wait_for, 1, "go")'),
     (
@@ -53,7 +52,7 @@ def test_the_blocks_of_the_page_run_one_after_the_other(tmp_path: Path) -> None:
     folder = tmp_path / "a reader's folder"
     folder.mkdir()
     code = "".join(BLOCKS)
-    for old, new in STAYS:
+    for old, new in CHANGES:
         assert code.count(old) == 1
         code = code.replace(old, new)
     (folder / "page.py").write_text(f"{WAITS}{code}")

@@ -22,6 +22,8 @@ import pytest
 CHROMIUM = shutil.which("chromium")
 #: Milliseconds for anything that a page is asked for.
 PATIENCE = 300_000
+#: Milliseconds: a plot whose drawing takes long is drawn again after ten minutes at the latest.
+DRAWN_AGAIN = 900_000
 #: In a container /dev/shm is small, and a page that does not fit there dies.
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
 #: How many times slower a page's processor is.

@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 
 from adaptive_scheduler.commandline.input.find_run import runs_below
-from tests.faces.browsers import PATIENCE, expect, launch, new_context, new_page, shown_text
+from tests.faces.browsers import (
+    DRAWN_AGAIN,
+    PATIENCE,
+    expect,
+    launch,
+    new_context,
+    new_page,
+    shown_text,
+)
 from tests.faces.layout import expect_good_layout
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -24,8 +32,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ROOT = Path(__file__).resolve().parents[2]
 ATTACH = 'import adaptive_scheduler\nadaptive_scheduler.RunManager.attach("notebook run").info()'
 
-#: Milliseconds: a plot whose drawing takes long is drawn again after ten minutes at the latest.
-DRAWN_AGAIN = 900_000
 pytestmark = pytest.mark.mpi
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
-import psutil
 import pytest
 
 from adaptive_scheduler import Executor
 from adaptive_scheduler.runs.sites.find_site import views_of
 from adaptive_scheduler.runs.views.widget import Watcher
 from tests.clusters.sshd import PrivateSshd
-from tests.integration.test_remote import PATIENCE, jobs, shared, until
+from tests.integration.test_remote import PATIENCE, jobs, kill_own_ssh, shared, until
 
 
 def double(x: int) -> int:
@@ -26,14 +24,6 @@ def executor(sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exe
     with Executor(jobs(), folder=shared(sshd), python=str(sshd.python)) as made:
         assert made.submit(double, 1).result(PATIENCE) == 2
         yield made
-
-
-def kill_own_ssh() -> None:
-    """Kill those that this process has started; one that has ended by itself is gone."""
-    for one in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if one.name() == "ssh":
-                one.kill()
 
 
 @pytest.mark.timeout(300)

@@ -20,15 +20,21 @@ import pytest
 from adaptive_scheduler.core.paths import RunFolder
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.runs.manager_client import ManagerClient
-from tests.faces.browsers import PATIENCE, expect, launch, new_context, new_page, shown_text
+from tests.faces.browsers import (
+    DRAWN_AGAIN,
+    PATIENCE,
+    expect,
+    launch,
+    new_context,
+    new_page,
+    shown_text,
+)
 from tests.faces.layout import expect_good_layout
 from tests.integration.web_server import WebServer, make_run
 from tests.run_folders import large_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-#: Milliseconds: a plot whose drawing takes long is drawn again after ten minutes at the latest.
-DRAWN_AGAIN = 900_000
 RUNNING = re.compile(r"^Running: \d of 4 learners done")
 STUDY = """
 import time

@@ -185,6 +185,7 @@ class AgentNode:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended may wait for long until its parent takes note of it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

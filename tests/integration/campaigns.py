@@ -21,7 +21,7 @@ from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.server_support import RunManager, parse_log_files
 from tests.contract.learner_kinds import fname_of, kinds
 from tests.integration.ledger import IN_FLIGHT, Entry, TimedLedger, audit, held
-from tests.integration.stalls import Stalls, begin_notes, noted
+from tests.integration.stalls import Stalls, note_own_stalls, seconds_stalled
 
 #: Seconds between two writes of the point journal.
 INTERVAL = 0.1
@@ -43,7 +43,17 @@ CLIENT = "-m adaptive_scheduler.client"
 
 @dataclass
 class Kill:
-    """One process that was killed, and the pids of its workers, which may go on for a moment without it."""
+    """One process that was killed.
+
+    Attributes
+    ----------
+    at, sent : float
+        Just before and just after it was sent the signal.
+    family : frozenset of int
+        Its pid, and those of its workers, which may go on for a moment without it.
+    client : int
+        The pid of the client of its job: of rank 0, where there are ranks.
+    """
 
     kind: str
     signal: signal.Signals
@@ -188,7 +198,9 @@ class Campaign:
     def _is_clients_stall(self, entry: Entry, kills: Iterable[Kill]) -> bool:
         """Whether the client did not come to write a point down, as it stood still until it was killed."""
         return any(
-            0 <= kill.at - entry.at <= WINDOW + noted(self.folder, kill.client, entry.at, kill.at)
+            0
+            <= kill.at - entry.at
+            <= WINDOW + seconds_stalled(self.folder, kill.client, entry.at, kill.at)
             for kill in kills
             if kill.signal == signal.SIGKILL
         )
@@ -262,13 +274,13 @@ class GoalOfKind:
     def __init__(
         self, goals: Sequence[Any], learners: Sequence[Any], folder: Path | None = None
     ) -> None:
-        self.folder, self.noting = folder, 0
+        self.folder, self.noting_pid = folder, 0
         self.goals = {describe(one): goal for one, goal in zip(learners, goals, strict=True)}
 
     def __call__(self, learner: Any) -> bool:
-        if self.folder and JOB_VARIABLE in os.environ and self.noting != os.getpid():
-            self.noting = os.getpid()
-            begin_notes(self.folder)
+        if self.folder and JOB_VARIABLE in os.environ and self.noting_pid != os.getpid():
+            self.noting_pid = os.getpid()
+            note_own_stalls(self.folder)
         goal = self.goals[describe(learner)]
         if goal is not None:
             return bool(goal(learner))

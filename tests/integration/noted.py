@@ -20,7 +20,7 @@ def noted(seconds: float, ledger: str, point: Any) -> float:
 def noted_if_allowed(seconds: float, ledger: str, point: Any) -> float:
     """As `noted`; but once as many have ended as `allow` has allowed, others wait before they end."""
     note(ledger, f"begin {point!r}")
-    while len(noted_in(ledger, "end")) >= int(Path(f"{ledger}.allowed").read_text()):
+    while len(noted_in(ledger, "end")) >= allowed(ledger):
         time.sleep(0.02)
     time.sleep(seconds)
     note(ledger, f"end {point!r}")
@@ -31,6 +31,14 @@ def allow(ledger: str, points: int) -> None:
     """Let so many points end in all, and those that have passed this already."""
     Path(f"{ledger}.next").write_text(str(points))
     Path(f"{ledger}.next").replace(f"{ledger}.allowed")
+
+
+def allowed(ledger: str, default: int = 0) -> int:
+    """How many points may end: what `allow` has said last, if it has."""
+    try:
+        return int(Path(f"{ledger}.allowed").read_text())
+    except FileNotFoundError:
+        return default
 
 
 def note(ledger: str, line: str) -> None:

@@ -1,5 +1,6 @@
-"""A supervisor and an agent that wait for long before they judge a death by a signal: who says that the job
-ends may be held up for longer than two seconds where a test is not about these.
+"""A supervisor and an agent that judge a death by a signal after five minutes, not after two seconds.
+
+For tests in which a head says that the job ends: that comes too late where the test stands still for two seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import sys
 
 from adaptive_scheduler.client.tasks.node import ledger
 
-ledger.JUDGED_AFTER = 300.0  # before others take it from there
+ledger.JUDGED_AFTER = 300.0  # before other modules import it
 
 if __name__ == "__main__":
     from adaptive_scheduler.client.tasks.node import agent, supervisor

@@ -12,7 +12,7 @@ import numpy as np
 
 from adaptive_scheduler import Executor, RankingLearner, Runner
 from adaptive_scheduler.scheduler import LocalScheduler
-from tests.integration.noted import note, noted_in
+from tests.integration.noted import allowed, note, noted_in
 
 #: Candidates, values between two fits, and calls after which others wait.
 N, REFIT_EVERY, GATE = 90, 15, 35
@@ -38,27 +38,17 @@ class Nearest:
 
 
 def sphere(home: str, seconds: float, gate: int, x: Any) -> float:
-    """Take a while, and note that; smallest at 0. After `gate` have ended, others wait: see `allow`."""
+    """Take a while, and note that; smallest at 0.
+
+    After `gate` have ended, others wait, until `noted.allow` allows more, or all may end: there is a file `go`.
+    """
     ledger = f"{home}/ledger"
     note(ledger, f"begin {[float(part) for part in x]}")
-    while len(noted_in(ledger, "end")) >= allowed(home, gate):
+    while not Path(home, "go").exists() and len(noted_in(ledger, "end")) >= allowed(ledger, gate):
         time.sleep(0.02)
     time.sleep(seconds)
     note(ledger, f"end {[float(part) for part in x]}")
     return float(sum(part * part for part in x))
-
-
-def allow(home: Path, most: int) -> None:
-    """Let so many calls end in all; as many as there are once there is a file `go`."""
-    (home / "next").write_text(str(most))
-    (home / "next").replace(home / "most")
-
-
-def allowed(home: str, gate: int) -> float:
-    if Path(home, "go").exists():
-        return float("inf")
-    most = Path(home, "most")
-    return int(most.read_text()) if most.exists() else gate
 
 
 class Sorted(RankingLearner):

@@ -59,7 +59,7 @@ class Stalls(threading.Thread):
         )
 
 
-def begin_notes(folder: Path) -> None:
+def note_own_stalls(folder: Path) -> None:
     """Note in a file, as long as this process lives, when it stood still: it may be killed at any moment."""
     threading.Thread(target=_note, args=(folder / f"stalls-{os.getpid()}",), daemon=True).start()
 
@@ -77,11 +77,11 @@ def _note(path: Path) -> None:
         begin = end
 
 
-def noted(folder: Path, pid: int, begin: float, end: float) -> float:
-    """Seconds within this time in which a process stood still that notes it, and was killed at the end."""
-    try:
-        last, *stalls = (folder / f"stalls-{pid}").read_text().splitlines()
-    except FileNotFoundError:  # it was killed before its first point
+def seconds_stalled(folder: Path, pid: int, begin: float, end: float) -> float:
+    """How long a process stood still within this time, by its own notes; it was killed at the end."""
+    path = folder / f"stalls-{pid}"
+    last, *stalls = (path.read_text() if path.exists() else "").splitlines() or [""]
+    if not last:  # it was killed before its first point
         return 0.0
     times = [(float(first), float(second)) for first, second in map(str.split, stalls)]
     times.append((float(last) + PAUSE + USUAL, end))

@@ -197,9 +197,8 @@ def test_what_a_call_forks_and_leaves_is_killed(node: AgentNode) -> None:
                 time.sleep(600)
             os._exit(0)
         os.wait()
-        while not (
-            Path(path).exists() and Path(path).read_text()
-        ):  # killed sooner it would not say it
+        # what is killed before it has written its pid never does
+        while not (Path(path).exists() and Path(path).read_text()):
             time.sleep(0.01)
 
     node.value_of(node.call(forks, str(file)))
@@ -382,9 +381,8 @@ def test_what_the_batch_system_kills_is_cut_and_not_failed(
     pids = [patient.await_begin(token).pid for token in (call, command)]
     for pid in pids:
         os.killpg(pid, number)
-    patient.wait(
-        lambda: not any(map(psutil.pid_exists, pids))
-    )  # the agent has seen that they ended
+    # the agent has seen that they ended
+    patient.wait(lambda: not any(map(psutil.pid_exists, pids)))
     assert not patient.ended
     patient.frames.send(Quit(grace=1))
     assert [patient.end_of(token).kind for token in (call, command)] == [EndKind.CUT] * 2

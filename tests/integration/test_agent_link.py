@@ -123,9 +123,8 @@ def test_agent_and_supervisor_are_killed_one_after_the_other(head: Head, pause: 
     agent.kill()
     time.sleep(pause)
     parent.kill()
-    end = (
-        time.monotonic() + 60
-    )  # it takes a moment; a head that is asked in it gives its task to who ends
+    # until it has ended, which takes a moment, a head gives it the task
+    end = time.monotonic() + 60
     while parent.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.001)

@@ -31,6 +31,7 @@ from adaptive_scheduler.runs.manager_client import ManagerClient
 from adaptive_scheduler.runs.sites.local import LocalSite
 from adaptive_scheduler.runs.start.prepare import held, prepare
 from adaptive_scheduler.scheduler import Here, LocalScheduler
+from tests.integration.agent_node import is_alive
 from tests.integration.task_driver import N
 
 PATIENCE = 120.0
@@ -61,14 +62,6 @@ def processes_of(home: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended, perhaps not yet noticed by its parent."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def remove(folder: Path) -> None:
@@ -164,7 +157,7 @@ def test_ctrl_c_ends_a_driver_and_leaves_its_tasks_in_the_run(home: Path) -> Non
         assert f"Tasks are left in {one}" in out
         assert f"else Executor.attach('{one}/run')" in out
         assert f"adaptive-scheduler retry {one}/run" in out
-        wait_for(lambda pid=task: is_gone(pid))
+        wait_for(lambda pid=task: not is_alive(pid))
     wait_for(lambda: not processes_of(home))
 
 
@@ -238,7 +231,7 @@ def test_a_manager_writes_nothing_into_the_next_run_of_its_folder(home: Path) ->
     for process in others:  # its job has ended, and it has not seen that
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    wait_for(lambda: all(is_gone(process.pid) for process in others))
+    wait_for(lambda: not any(is_alive(process.pid) for process in others))
     remove(executor.folder.home)
     with Executor(Here(slots=1), folder=home / "run") as executor:
         assert executor.submit(pow, 2, 4).result(PATIENCE) == 16

@@ -600,13 +600,15 @@ def test_a_broken_conversation_ends_all_futures(executor: Executor, tmp_path: Pa
     other = Executor.attach(executor.folder.home)
     go = tmp_path / "go"
     waiting = other.submit(wait_for, str(go))
-    other._book.broken(FileError(executor.folder.keys, "is gone."))
-    with pytest.raises(FileError):
-        waiting.result(PATIENCE)
-    with pytest.raises(BrokenExecutor, match="is gone"):
-        other.submit(double, 1)
-    other.shutdown()
-    go.touch()
+    try:
+        other._book.broken(FileError(executor.folder.keys, "is gone."))
+        with pytest.raises(FileError):
+            waiting.result(PATIENCE)
+        with pytest.raises(BrokenExecutor, match="is gone"):
+            other.submit(double, 1)
+        other.shutdown()
+    finally:
+        go.touch()
 
 
 def test_a_full_outbox_makes_submit_wait(monkeypatch: pytest.MonkeyPatch) -> None:

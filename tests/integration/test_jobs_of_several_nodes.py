@@ -84,9 +84,8 @@ class Run:
                 if its and module in words and node in (None, environ.get(NODE_VARIABLE)):
                     found.append(process)
         pids = {process.pid for process in found}
-        return [
-            one for one in found if _parent(one) not in pids
-        ]  # else it is about to be another program
+        # a child of one of them is about to be another program
+        return [one for one in found if _parent(one) not in pids]
 
     def kill(self, module: str, node: str | None = None) -> None:
         """Kill those that run a module, while tasks run."""

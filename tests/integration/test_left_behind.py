@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,13 @@ from adaptive_scheduler.schedulers.local import LocalScheduler
 from tests.integration.accidents import until
 
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def _learners_go_on(tmp_path: Path) -> Iterator[None]:
+    """However a test ends, its learner does not wait for ever."""
+    yield
+    (tmp_path / "go").touch()
 
 
 def f(go: Path, x: float) -> float:

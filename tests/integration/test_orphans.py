@@ -18,6 +18,7 @@ from adaptive_scheduler.schedulers.slurm.scheduler import RANK, SLURM
 from tests.clusters import remains
 from tests.clusters.slurm import PrivateSlurm
 from tests.integration.accidents import until
+from tests.integration.agent_node import is_alive
 from tests.integration.campaigns import ranks_of
 from tests.integration.client_runs import ClientRun
 
@@ -66,13 +67,6 @@ def rank(tmp_path: Path, shell: str) -> Iterator[tuple[psutil.Process, subproces
             one.kill()
 
 
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
 def words(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -93,7 +87,7 @@ def test_a_rank_ends_after_its_launcher_and_its_client_notices_at_once(
         assert not (tmp_path / "gone").exists()
         return
     until(lambda: (tmp_path / "gone").exists(), 60)
-    until(lambda: has_ended(process), 60)
+    until(lambda: not is_alive(process.pid), 60)
 
 
 @pytest.mark.slurm

@@ -150,10 +150,8 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     for name in ("pbs_tmrsh",):  # that tasks of several nodes could use
         (tmp_path / "bin" / name).symlink_to("/bin/false")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    for module in (
-        agent_link,
-        others,
-    ):  # of the head: it is seen if it waits for what does not come
+    # of the head: longer than the bound below, which fails if it waits for what does not come
+    for module in (agent_link, others):
         monkeypatch.setattr(module, "PATIENCE", 50.0)
     one = Head(tmp_path, ["second", "third"])
     try:

@@ -150,9 +150,7 @@ def test_walltime_ends_a_job_and_is_told(pbs: PrivatePBS, tmp_path: Path) -> Non
     left = long.scheduler.parse_time_left(long.run(long.scheduler.time_left_command(job)))
     assert left is not None
     assert 300 <= left <= 600
-    site = Site(
-        pbs, tmp_path, walltime=6
-    )  # in which the shell sets its trap, also on a busy machine
+    site = Site(pbs, tmp_path, walltime=6)  # a busy machine takes seconds to set the trap
     trap = "trap 'echo asked to end' TERM; echo ready; for i in $(seq 300); do sleep 0.1; done"
     pbs.change(kill_delay=1.0)
     (job,) = site.submit(trap)

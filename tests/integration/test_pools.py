@@ -30,6 +30,7 @@ from adaptive_scheduler.runs.run_manager import run_folder
 from adaptive_scheduler.scheduler import SLURM, Here, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
 from tests.clusters.slurm import PrivateSlurm
+from tests.integration.agent_node import is_alive
 
 PATIENCE = 120.0
 TIMING = Timing(beat=0.5, lease=10.0, interval=1.0, grace=10.0)
@@ -110,14 +111,7 @@ def of_run(folder: str) -> list[psutil.Process]:
                 found.append(process)
         except psutil.Error:
             continue
-    return [one for one in found if not has_ended(one)]
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return [one for one in found if is_alive(one.pid)]
 
 
 @pytest.fixture
@@ -311,22 +305,25 @@ def test_a_driver_that_begins_as_the_last_one_has_ended_keeps_its_manager(tmp_pa
     """It sent each head away, and failed all tasks, since the pools of the last driver are removed."""
     folder = run_folder(tmp_path / "run", "tasks")
     scheduler = LocalScheduler(cores=1, max_cores=4, kill_wait=600, state=tmp_path / "batch")
-    with Executor(scheduler, folder=tmp_path / "run", idle=0.1, interval=1.0) as executor:
+    # so idle that the head is still there when it is looked for
+    with Executor(scheduler, folder=tmp_path / "run", idle=PATIENCE, interval=1.0) as executor:
         assert executor.submit(abs, -1).result(PATIENCE) == 1
         (head,) = [
             one for one in of_run(os.fspath(folder)) if "adaptive_scheduler.client" in words(one)
         ]
         head.suspend()  # its manager does not end before its job has ended
-    pid = read_address(folder).pid
-    with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
-        executor.remove_pool("pool")
-        assert executor._closing.heads[0].process.poll() is None
-        assert [one.result(PATIENCE) for one in executor.submit_many(abs, [-2, -3])] == [2, 3]
+    try:
+        pid = read_address(folder).pid
+        with Executor(Here(slots=1), folder=tmp_path / "run") as executor:
+            executor.remove_pool("pool")
+            assert executor._closing.heads[0].process.poll() is None
+            assert [one.result(PATIENCE) for one in executor.submit_many(abs, [-2, -3])] == [2, 3]
+            assert read_address(folder).pid == pid
+        last = Executor.attach(tmp_path / "run")
+        last.add_pool(Here(slots=1))
+        assert last.submit(abs, -4).result(PATIENCE) == 4
         assert read_address(folder).pid == pid
-    last = Executor.attach(tmp_path / "run")
-    last.add_pool(Here(slots=1))
-    assert last.submit(abs, -4).result(PATIENCE) == 4
-    assert read_address(folder).pid == pid
-    head.resume()
+    finally:
+        head.resume()
     last.shutdown()
     wait_for(lambda: not folder.manager.exists())  # it is closed again

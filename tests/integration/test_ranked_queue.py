@@ -29,8 +29,8 @@ from adaptive_scheduler.errors import InputError, UserCodeError
 from adaptive_scheduler.runs.driver.tasks.task_table import task_table
 from adaptive_scheduler.scheduler import Here, LocalScheduler
 from tests.integration import test_driver_deaths
-from tests.integration.noted import noted_in
-from tests.integration.ranked_driver import GATE, N, Nearest, allow, candidates, sphere
+from tests.integration.noted import allow, noted_in
+from tests.integration.ranked_driver import GATE, N, Nearest, candidates, sphere
 
 PATIENCE = 120.0
 wait_for = partial(test_driver_deaths.wait_for, seconds=PATIENCE)
@@ -71,7 +71,7 @@ def open_by_steps(home: Path, learner: RankingLearner, runner: Runner, executor:
     for most in range(2 * STEP, len(learner.candidates.rows) + 2 * STEP, STEP):
         wait_for(partial(is_sorted, refits))
         refits = learner.refits
-        allow(home, most)
+        allow(f"{home}/ledger", most)
 
 
 def best(n: int, of: int = N) -> set[int]:
@@ -323,7 +323,7 @@ def test_by_hand_as_in_the_plan(tmp_path: Path) -> None:
             if len(ys) == 60:  # all wait for the other pools
                 wait_for(lambda: len({row["job"] for row in executor.tasks()} - {""}) == 3)
             wait_for(partial(are_sorted, executor, futures))
-            allow(tmp_path, len(ys) + STEP)
+            allow(f"{tmp_path}/ledger", len(ys) + STEP)
     assert sorted(xs) == sorted(points)
     last = {number for number, x in enumerate(points) if x in xs[70:]}
     assert not best(5) & last

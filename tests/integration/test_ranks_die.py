@@ -21,6 +21,7 @@ import adaptive
 import psutil
 import pytest
 
+from adaptive_scheduler.core.config import Timing
 from adaptive_scheduler.scheduler import SLURM, LocalScheduler
 from adaptive_scheduler.schedulers.base import Scheduler
 from adaptive_scheduler.server_support import RunManager
@@ -157,6 +158,8 @@ def test_a_dead_rank_costs_seconds_and_no_point(
     assert world.segments, "every world has shared memory"
     assert not [name for name in world.segments if Path(name).exists()], "of dead worlds"
     assert max(world.pauses) <= BOUND
+    # each would take longer if the next world had to wait for that
+    assert min(world.pauses) < Timing().lease, "until the lease of the dead client is over"
 
 
 def dies(x: float) -> float:

@@ -114,6 +114,7 @@ def own_ssh() -> list[psutil.Process]:
 
 
 def kill_own_ssh() -> None:
+    """Kill those that this process has started, but for one that has just ended by itself."""
     for one in own_ssh():
         with suppress(psutil.NoSuchProcess):
             one.kill()
@@ -321,9 +322,11 @@ def test_a_manager_that_dies_is_started_there_again(executor: Executor, sshd: Pr
     # while nothing is left to do, none is started
     last = executor.submit(later, os.fspath(killed), 100)
     futures = [*executor.submit_many(lambda x: slowly(x, 0.02), range(100)), last]
-    futures[0].result(PATIENCE)
-    os.kill(pid, signal.SIGKILL)
-    killed.touch()
+    try:
+        futures[0].result(PATIENCE)
+        os.kill(pid, signal.SIGKILL)
+    finally:
+        killed.touch()
     assert [future.result(PATIENCE) for future in futures] == list(range(101))
     assert executor._book.site.whereabouts().read_address().pid != pid
 

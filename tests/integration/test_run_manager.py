@@ -34,8 +34,8 @@ def f(x: float, offset: float = 0.0, seconds: float = 0.005) -> float:
     return x**2 + offset
 
 
-def held(x: float, home: Path, most: int) -> float:
-    """As `f`; but after so many points of all learners, others wait for a file `go`."""
+def f_with_gate(x: float, home: Path, most: int) -> float:
+    """As `f`; but when `most` points of all learners have begun, others wait for a file `go`."""
     (home / "points").mkdir(exist_ok=True)
     (home / "points" / f"{os.getpid()} {time.monotonic_ns()}").touch()
     while not (home / "go").exists() and len(list((home / "points").iterdir())) > most:
@@ -43,8 +43,9 @@ def held(x: float, home: Path, most: int) -> float:
     return f(x)
 
 
-def held_line(home: Path, most: int) -> adaptive.Learner1D:
-    return adaptive.Learner1D(partial(held, home=home, most=most), bounds=(-1, 1))
+def line_with_gate(home: Path, most: int) -> adaptive.Learner1D:
+    """A learner that does not come to its end before the test has looked: see `f_with_gate`."""
+    return adaptive.Learner1D(partial(f_with_gate, home=home, most=most), bounds=(-1, 1))
 
 
 def line(offset: float = 0.0, seconds: float = 0.005) -> adaptive.Learner1D:
@@ -135,7 +136,7 @@ def test_learners_reach_their_goals(
 def test_a_report_knows_what_ran_before_the_manager_was_killed(
     make: Callable[..., RunManager], tmp_path: Path
 ) -> None:
-    run = make([held_line(tmp_path, 40) for _ in range(4)], goal=15, max_jobs=1)
+    run = make([line_with_gate(tmp_path, 40) for _ in range(4)], goal=15, max_jobs=1)
     run.start()
     until(lambda: run.snapshot("none").phases.get("done", 0) >= 1)
     kill_manager(run)  # it has not ended: the last learner waits
@@ -164,7 +165,7 @@ def test_a_report_knows_what_ran_before_the_manager_was_killed(
 def test_a_second_start_attaches_to_the_run(
     make: Callable[..., RunManager], tmp_path: Path
 ) -> None:
-    slow = [held_line(tmp_path, 40) for _ in range(3)]
+    slow = [line_with_gate(tmp_path, 40) for _ in range(3)]
     first = make(slow, goal=60)
     first.start()
     second = make(slow, goal=60)
@@ -210,7 +211,7 @@ async def _awaited(run: RunManager) -> Any:
 def test_fault_07_08_a_killed_manager_is_seen_and_resumed(
     make: Callable[..., RunManager], tmp_path: Path
 ) -> None:
-    run = make([held_line(tmp_path, 40) for _ in range(3)], goal=80)
+    run = make([line_with_gate(tmp_path, 40) for _ in range(3)], goal=80)
     run.start()
     until(lambda: run.snapshot().phases.get("running") == 2)
     kill_manager(run)
@@ -310,13 +311,13 @@ def test_changes_of_a_finished_run_report_that_nothing_changed(
 
 
 def test_a_cancelled_run_can_be_resumed(make: Callable[..., RunManager], tmp_path: Path) -> None:
-    run = make([held_line(tmp_path, 20) for _ in range(3)], goal=50)
+    run = make([line_with_gate(tmp_path, 20) for _ in range(3)], goal=50)
     run.start()
     until(lambda: run.snapshot().phases.get("running"))
     see_the_data_of_now(run)
     run.cancel()
+    (tmp_path / "go").touch()  # what is at the gate ends, and is not waited for until it is killed
     assert run.wait(PATIENCE).phases == {"cancelled": 3}
-    (tmp_path / "go").touch()
     assert run.status() == "cancelled"
     assert queue(run, tmp_path).strip() == '{"rows": 0}'
     run.cancel()  # nothing is left: no manager is started for it

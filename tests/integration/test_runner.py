@@ -16,7 +16,6 @@ import pytest
 
 from adaptive_scheduler.core.goals import NPoints
 from adaptive_scheduler.errors import UserCodeError
-from adaptive_scheduler.evaluation import runner as point_runner
 from adaptive_scheduler.evaluation.learners.run import LearnerRun, LearnerWork, run_learner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.executors.process_pools import ProcessPool
@@ -33,12 +32,6 @@ def pool():
     pool = executor.open(2)
     yield pool
     executor.close(pool, 10)
-
-
-@pytest.fixture
-def nobody_is_late(monkeypatch):
-    """Where a point is late, others are begun beside it: then there are more than the goal asks for."""
-    monkeypatch.setattr(point_runner, "LATE", float("inf"))
 
 
 def slow(seconds):

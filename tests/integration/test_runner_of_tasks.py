@@ -23,7 +23,6 @@ from adaptive_scheduler.errors import (
     UnknownArgumentError,
     UserCodeError,
 )
-from adaptive_scheduler.evaluation import runner as point_runner
 from adaptive_scheduler.evaluation.learners.store import LearnerStore
 from adaptive_scheduler.io.disk.lock import holder
 from adaptive_scheduler.scheduler import Here
@@ -61,12 +60,6 @@ def line(function: Any = square) -> adaptive.Learner1D:
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     with Executor(Here(slots=2), tmp_path_factory.mktemp("tasks") / "run") as executor:
         yield executor
-
-
-@pytest.fixture
-def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a point is late, others are begun beside it: then there are more than the goal asks for."""
-    monkeypatch.setattr(point_runner, "LATE", float("inf"))
 
 
 # --------------------------------------------------------------------------- what is asked of it
@@ -151,9 +144,8 @@ def test_a_learner_of_commands(executor: Executor) -> None:
 
 @pytest.mark.usefixtures("nobody_is_late")
 def test_settings_of_the_executor_are_those_of_the_points(executor: Executor) -> None:
-    assert (
-        executor.submit(square, 2.0).result(PATIENCE) == 4
-    )  # there are slots from the first look on
+    # from now on there are slots, also at the first look
+    assert executor.submit(square, 2.0).result(PATIENCE) == 4
     view = executor.options(tag="mine", priority=100.0, resources=TaskResources(threads_per_rank=2))
     runner = Runner(line(slow), view, 12, name="settings").start()
     wait_for(lambda: runner.status()["slots"] == 1)
@@ -224,10 +216,12 @@ def test_cancel_keeps_what_runs_and_the_data(executor: Executor, tmp_path: Path)
         rows = [row for row in executor.tasks() if row["key"].startswith("cancelled:")]
         return [row["state"] for row in rows]
 
-    wait_for(lambda: states().count("running") == 2)
-    runner.cancel(PATIENCE)
-    wait_for(lambda: "cancelled" in states())
-    allow(ledger, 10**9)
+    try:
+        wait_for(lambda: states().count("running") == 2)
+        runner.cancel(PATIENCE)
+        wait_for(lambda: "cancelled" in states())
+    finally:
+        allow(ledger, 10**9)
     outcome = runner.wait(PATIENCE)
     assert (outcome.reason, outcome.saved, outcome.error) == ("signal", True, None)
     assert set(states()) == {"done", "cancelled"}

@@ -123,9 +123,8 @@ def test_files_of_tasks_are_as_private_as_those_of_learners(tmp_path: Path) -> N
     secrets = _secrets(folder)
     assert secrets
     for path in (path for path, mode in _modes(home) if stat.S_ISREG(mode)):
-        with suppress(
-            FileNotFoundError
-        ):  # a temporary one of the manager, which ends after its driver
+        # a temporary one of the manager, which ends after its driver
+        with suppress(FileNotFoundError):
             content = path.read_bytes()
             is_key = folder.keys in path.parents
             assert is_key or not any(secret in content for secret in secrets), path

@@ -167,26 +167,40 @@ def test_100_000_learners_are_shown_at_once(tmp_path: Path, name: str) -> None:
     pytest.fail(f"{spent} s")
 
 
-def test_status_loads_only_what_it_needs(tmp_path: Path) -> None:
-    make_run(tmp_path / "study", learners(6))
+SLOW = {"pydantic", "adaptive", "numpy", "zmq", "textual"}
+
+
+def loaded_by(folder: Path, *words: str) -> set[str]:
+    """The modules that a command has loaded when it ends."""
     code = (
-        "import sys; sys.argv = ['adaptive-scheduler', 'status', 'study']\n"
+        f"import sys; sys.argv = ['adaptive-scheduler', *{words!r}]\n"
         "from adaptive_scheduler.cli import app\n"
-        "app(standalone_mode=False)\n"
+        "try:\n    app(standalone_mode=False)\nexcept SystemExit:\n    pass\n"
         "print('LOADED', *sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    loaded = done.stdout.partition("LOADED")[2].split()
+    return set(done.stdout.partition("LOADED")[2].split())
+
+
+def test_status_loads_only_what_it_needs(tmp_path: Path) -> None:
+    make_run(tmp_path / "study", learners(6))
+    loaded = loaded_by(tmp_path, "status", "study")
     assert "adaptive_scheduler.commandline.status" in loaded
-    slow = {"pydantic", "adaptive", "numpy", "zmq", "textual", "adaptive_scheduler.commandline.run"}
-    assert slow & set(loaded) == set()
+    assert (SLOW | {"adaptive_scheduler.commandline.run"}) & loaded == set()
+
+
+def test_help_loads_nothing_that_is_slow(tmp_path: Path) -> None:
+    """How long it takes tells of the machine; what it loads does not."""
+    loaded = loaded_by(tmp_path, "run", "--help")
+    assert "adaptive_scheduler.commandline.run" in loaded
+    assert SLOW & loaded == set()
 
 
 # ------------------------------------------------------------------- bytes that are no text

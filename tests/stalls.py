@@ -22,7 +22,7 @@ import typer
 LONGEST = 1.5
 
 
-class Stalls:
+class RandomStops:
     """Processes that stand still, and until when.
 
     Parameters
@@ -74,7 +74,7 @@ def main(
     seed = random.randrange(2**32) if seed is None else seed
     drawn = random.Random(seed)
     process = subprocess.Popen(command)
-    stalls = Stalls(psutil.Process(process.pid), mean, drawn)
+    stalls = RandomStops(psutil.Process(process.pid), mean, drawn)
     try:
         while process.poll() is None:
             stalls.go_on(time.monotonic())

@@ -74,7 +74,7 @@ def ran(place: Path, words: str, how: str = "") -> subprocess.CompletedProcess[b
     command = f"{CLI} {words} 2>errors {'' if how == UNREAD else how}"
     try:
         done = subprocess.run(
-            ["bash", "-c", command], cwd=place, timeout=3000, check=False,
+            ["bash", "-c", command], cwd=place, timeout=1500, check=False,
             env=os.environ | {"COLUMNS": "80"}, stderr=subprocess.PIPE,
             stdout=writer if how == UNREAD else subprocess.PIPE,
         )  # fmt: skip
@@ -187,7 +187,7 @@ def test_a_stream_that_another_program_has_made_non_blocking_is_waited_for(place
 def test_a_terminal_of_another_encoding(encoding: str, place: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{CLI} status past --all && {CLI} explain past 3 && {CLI} --help"],
-        cwd=place, capture_output=True, timeout=3000, check=False,
+        cwd=place, capture_output=True, timeout=1500, check=False,
         env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "60"},
     )  # fmt: skip
     assert b"Traceback" not in done.stderr

@@ -406,7 +406,9 @@ def test_a_death_is_judged_only_by_an_agent_that_has_heard_its_head(
 ) -> None:
     """One that was held up saw that two seconds had passed, and not that the head had said meanwhile that all end."""
     monkeypatch.setattr(ledger, "JUDGED_AFTER", 0.0)
+    # it runs in the process of all tests, whose children are no orphans
     monkeypatch.setattr(agent, "end_all", lambda: None)
+    monkeypatch.setattr(agent, "end_orphans", lambda *_: False)
     ours, its = socket.socketpair()
     parent, end = os.pipe()
     dies, death = os.pipe()
